@@ -1,0 +1,69 @@
+"""The command line that makes `train.py` run with given settings."""
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.singleton import Singleton
+
+from shiftaddnas.cli.app import config_folder, plain_config
+
+GROUPS = ("task", "space", "sharing", "sampling", "schedule", "optim", "trainer", "hardware", "callbacks")
+IGNORED = ("logger", "paths", "fresh", "arch", "ckpt")
+
+
+def train_command(settings: Mapping[str, Any], choices: Mapping[str, str], arch: str) -> str:
+    """`python train.py arch=...`, shortest by groups, with every other setting that differs from the defaults spelt out.
+
+    Args:
+        settings: what train.py shall run with, as a resolved config.
+        choices: the option chosen for each config group.
+    """
+    defaults = _composed([])
+    groups = [f"{name}={choices[name]}" for name in GROUPS if name in choices and choices[name] is not None]
+    # Groups whose default does already what is wanted need no mention.
+    groups = [override for override in groups if defaults[override.split("=")[0]] != _composed([override])[override.split("=")[0]]]
+    composed = _composed(groups)
+    differing = [
+        override
+        for name, value in settings.items()
+        if name in composed and name not in IGNORED
+        for override in _overrides(name, composed[name], value)
+    ]
+    return shlex.join(["python", "train.py", f"arch={arch}", *groups, *differing])
+
+
+def _composed(overrides: list[str]) -> dict[str, Any]:
+    """train.py's resolved config, composed beside the Hydra job that is running."""
+    state = Singleton.get_state()
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+            return plain_config(hydra.compose("train", overrides))
+    finally:
+        Singleton.set_state(state)
+
+
+def _overrides(name: str, before: Any, after: Any) -> Iterator[str]:
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in after:
+            if key in before:
+                yield from _overrides(f"{name}.{key}", before[key], after[key])
+            else:
+                yield f"+{name}.{key}={_written(after[key])}"
+        for key in set(before) - set(after):
+            yield f"~{name}.{key}"
+    elif before != after:
+        yield f"{name}={_written(after)}"
+
+
+def _written(value: Any) -> str:
+    """A value in Hydra's override grammar."""
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{_written(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(_written(item) for item in value) + "]"
+    return json.dumps(value)

@@ -1,0 +1,149 @@
+"""`python search.py`: train a supernet, search it, retrain the winner, and test it beside two baselines."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from shiftaddnas.cli.app import start
+
+if TYPE_CHECKING:  # torch and Lightning are imported when a job runs, so that --help answers at once
+    from shiftaddnas.cli.session import Session
+    from shiftaddnas.search import Limits, Record
+    from shiftaddnas.supernets import Supernet
+
+
+def main() -> None:
+    start("search", run)
+
+
+def run(config: DictConfig) -> float | None:
+    """One search, from config to results.json; the winner's score, for sweepers that optimise it."""
+    from shiftaddnas.cli.session import open_session
+    from shiftaddnas.report import print_summary, write_report
+
+    with open_session(config) as (session, state):
+        if state != "finished":
+            limits = _limits(session)
+            supernet, records = _searched_supernet(session, limits)
+            _finish(session, limits, supernet, records)
+        if not session.folder.report.exists():
+            write_report(session.folder)
+        print_summary(session.folder, session.console)
+        return session.score()
+
+
+def _limits(session: "Session") -> "Limits":
+    from shiftaddnas.search import Limits, split_limits
+
+    settings, _ = split_limits(session.config["search"])
+    limits = Limits.from_settings(settings, session.cost, session.space.name)
+    for note in limits.notes:
+        session.console.print(f"note: {note}")
+    return limits
+
+
+def _searched_supernet(session: "Session", limits: "Limits") -> "tuple[Supernet, list[Record]]":
+    """The supernet with its records: loaded where it is trained already, else trained and searched in one go."""
+    from shiftaddnas.search.callback import SearchCallback
+
+    given = session.config["ckpt"]
+    path = Path(given) if given is not None else session.folder.supernet
+    if given is not None or path.is_file():
+        supernet = session.load_supernet(path)
+        return supernet, _search(session, limits, supernet)
+    supernet = session.supernet()
+    callback = SearchCallback(lambda _: _search(session, limits, supernet))
+    with session.timed("supernet"):
+        session.fit_supernet(supernet, [callback])
+    assert callback.records is not None
+    return supernet, callback.records
+
+
+def _search(session: "Session", limits: "Limits", supernet: "Supernet") -> "list[Record]":
+    from shiftaddnas.cli.build import build
+    from shiftaddnas.cli.progress import SearchProgress
+    from shiftaddnas.engine import SupernetEvaluator
+    from shiftaddnas.search import Feasibility, SearchLog, run_search, split_limits
+    from shiftaddnas.tracking import child_generator
+
+    _, settings = split_limits(session.config["search"])
+    searcher = build(
+        settings,
+        "search",
+        space=session.space,
+        feasible=Feasibility(session.cost, limits),
+        rng=child_generator(session.seed, "search"),
+    )
+    data: Any = session.task.datamodule()
+    evaluator = SupernetEvaluator(supernet, session.task, data)
+    with (
+        session.timed("search"),
+        SearchProgress(session.console, searcher, evaluator.metric, evaluator.maximize) as progress,
+    ):
+        return run_search(
+            searcher, evaluator, session.cost, SearchLog(session.folder.search_log), on_record=progress.update
+        )
+
+
+def _finish(session: "Session", limits: "Limits", supernet: "Supernet", records: "list[Record]") -> None:
+    """Retrain the winner and, of the same shape, the networks that only multiply and that hardly do; record it all."""
+    from dataclasses import asdict
+
+    from shiftaddnas.report import write_pareto
+    from shiftaddnas.search import best
+    from shiftaddnas.spaces import as_choice, write_arch
+
+    folder, space = session.folder, session.space
+    record = best(records, session.task.maximize)
+    winner = space.arch({name: as_choice(value) for name, value in record.arch.items()})
+    write_arch(winner, folder.best_arch)
+    front = write_pareto(folder, objective=session.objective, maximize=session.task.maximize)
+    session.wandb.log_candidates([asdict(one) for one in records])
+    session.wandb.log_pareto(front, objective=session.objective)
+
+    networks = {
+        "winner": winner,
+        "all_multiplication": space.all_multiplication(winner),
+        "all_cheap": space.all_cheap(winner),
+    }
+    results: dict[str, dict[str, Any]] = {}
+    for role, arch in networks.items():
+        same = next((other for other in results if networks[other] == arch), None)
+        if same is not None:
+            results[role] = results[same]
+            continue
+        final = folder.best_subnet if role == "winner" else folder.baseline(role)
+        with session.timed("retrain"):
+            test = session.retrained(arch, f"retrain/{role}", final)
+        results[role] = {
+            "arch_id": arch.id,
+            "label": space.describe(arch),
+            "test": test,
+            "costs": dict(session.cost(arch).values),
+        }
+    results["winner"]["score"] = record.score
+    session.wandb.log_artifact(folder.best_arch, type="arch")
+    session.wandb.log_artifact(folder.best_subnet, type="model")
+    session.write_results(
+        {
+            "space": {"name": space.name, "size": space.size()},
+            "sharing": session.sharing.name,
+            "hardware": session.cost.name,
+            "metric": {
+                "name": session.task.metric,
+                "unit": session.task.unit,
+                "maximize": session.task.maximize,
+            },
+            "objective": session.objective,
+            "limits": str(limits),
+            "evaluated": len(records),
+            "supernet": {
+                "num_params": sum(parameter.numel() for parameter in supernet.parameters()),
+                "checkpoint": session.config["ckpt"] or folder.supernet.name,
+            },
+            "winner": results["winner"],
+            "baselines": {role: results[role] for role in ("all_multiplication", "all_cheap")},
+            "retrain_command": session.retrain_command(),
+        }
+    )

@@ -1,0 +1,359 @@
+"""What a command works with: its objects, built from the config, its run folder and its trackers."""
+
+import json
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers.logger import Logger
+from rich.console import Console
+from torch import nn
+
+from shiftaddnas.cli.app import SWEEP, plain_config
+from shiftaddnas.cli.build import build
+from shiftaddnas.cli.progress import TrainingProgress
+from shiftaddnas.cli.repeat import train_command
+from shiftaddnas.engine import (
+    OperatorSchedule,
+    Optimization,
+    PathSampler,
+    SandwichPaths,
+    SubnetModule,
+    SupernetModule,
+    Task,
+)
+from shiftaddnas.engine.checkpoint import ResumeCheckpoint, load_checkpoint, network_state
+from shiftaddnas.errors import UserError
+from shiftaddnas.files import write_atomically
+from shiftaddnas.hardware import BoundCost, HardwareCost, LayerModel
+from shiftaddnas.sharing import WeightSharing
+from shiftaddnas.spaces import Arch, Space, Term
+from shiftaddnas.supernets import Supernet
+from shiftaddnas.tracking import RunFolder, State, child_generator, child_seed
+from shiftaddnas.tracking.metrics_csv import MetricsCsv
+from shiftaddnas.tracking.wandb_run import WandbRun
+
+NETWORK_KEYS = ("task", "space", "sharing")
+
+
+@dataclass
+class Session:
+    """One run of a command. `config` is the resolved config as plain containers."""
+
+    config: Mapping[str, Any]
+    folder: RunFolder
+    console: Console
+    wandb: WandbRun
+    _seconds: dict[str, float] = field(default_factory=dict)
+
+    # Objects, each built once
+
+    def _build(self, name: str, **given: Any) -> Any:
+        return build(self.config[name], name, **given)
+
+    @cached_property
+    def task(self) -> Task:
+        task: Task = self._build("task")
+        return task
+
+    @cached_property
+    def space(self) -> Space[Any, Any]:
+        space: Space[Any, Any] = self._build("space")
+        return space
+
+    @cached_property
+    def sharing(self) -> WeightSharing:
+        sharing: WeightSharing = self._build("sharing")
+        return sharing
+
+    @cached_property
+    def hardware(self) -> HardwareCost:
+        hardware: HardwareCost = self._build("hardware")
+        return hardware
+
+    @cached_property
+    def cost(self) -> BoundCost:
+        return self.hardware.bind(self.space, self.task.workload())
+
+    @cached_property
+    def optimization(self) -> Optimization:
+        optimization: Optimization = self._build("optim")
+        return optimization
+
+    @cached_property
+    def schedule(self) -> OperatorSchedule:
+        schedule: OperatorSchedule = self._build("schedule")
+        return schedule
+
+    @cached_property
+    def sampler(self) -> PathSampler:
+        sampler: PathSampler = self._build("sampling")
+        if isinstance(sampler, SandwichPaths):
+            sampler.rank_by(self.multiplications, self.prices)
+        return sampler
+
+    @property
+    def seed(self) -> int:
+        return int(self.config["seed"])
+
+    @property
+    def objective(self) -> str:
+        """The cost that a front is drawn over: the first that the hardware names."""
+        return self.hardware.metrics[0].name
+
+    def _term_sums(self, price: Any) -> dict[Term, float]:
+        workload = self.task.workload()
+        return {term: float(price(self.space.layers(term, workload))) for term in self.space.all_terms()}
+
+    @cached_property
+    def multiplications(self) -> Mapping[Term, float]:
+        return self._term_sums(
+            lambda layers: sum(layer.num_taps for layer in layers if layer.arithmetic == "mult")
+        )
+
+    @cached_property
+    def prices(self) -> Mapping[Term, float]:
+        """The objective cost of every term where it is a sum over layers; else their numbers of taps."""
+        hardware = self.hardware
+        if isinstance(hardware, LayerModel):
+            return self._term_sums(lambda layers: hardware.estimate(layers).values[self.objective])
+        return self._term_sums(lambda layers: sum(layer.num_taps for layer in layers))
+
+    def prepare(self) -> None:
+        """Build everything that a setting could make impossible, before anything is begun."""
+        assert self.task and self.space and self.sharing and self.optimization and self.schedule and self.sampler
+        self.cost(self.space.cheapest(self.prices))
+        self._trainer([], "check", enable_progress_bar=False)
+
+    # What is written down
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the time spent inside to the stage's."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - begin
+
+    def write_results(self, results: Mapping[str, Any]) -> None:
+        """Write results.json, whose being there says that the run is finished."""
+        common = {
+            "task": self.task.name,
+            "seed": self.seed,
+            "seconds": {stage: round(seconds, 1) for stage, seconds in self._seconds.items()},
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": self.folder.read_manifest()["command"],
+        }
+        write_atomically(self.folder.results, json.dumps(common | dict(results), indent=2) + "\n")
+        self.wandb.summary(_flat(results))
+
+    def score(self) -> float | None:
+        """What a sweeper optimises: the test score of the network, or the winner, of a finished run."""
+        results = json.loads(self.folder.results.read_text())
+        test = results.get("winner", results).get("test", {})
+        return test.get(self.task.metric)  # type: ignore[no-any-return]
+
+    # Networks and their training
+
+    def supernet_or_loaded(self) -> Supernet:
+        """The supernet of ckpt=..., or a fresh one."""
+        given = self.config["ckpt"]
+        return self.supernet() if given is None else self.load_supernet(Path(given))
+
+    def supernet(self) -> Supernet:
+        with self._seeded("supernet"):
+            return self.task.supernet(self.space, self.sharing)
+
+    def load_supernet(self, path: Path) -> Supernet:
+        """The supernet of a checkpoint, which must be of this task, space and sharing."""
+        checkpoint = load_checkpoint(path)
+        state = network_state(checkpoint, "supernet")
+        if not state:
+            raise UserError(f"checkpoint {path} holds no supernet; make one with train.py, without arch=")
+        for key in NETWORK_KEYS:
+            differs = difference(checkpoint.get("config", {}).get(key), self.config[key], key)
+            if differs:
+                raise UserError(f"checkpoint {path} was made with other settings: {differs}")
+        supernet = self.supernet()
+        supernet.load_weights(state, str(path))
+        return supernet
+
+    def standalone(self, arch: Arch) -> nn.Module:
+        with self._seeded("subnet", arch.id):
+            return self.task.standalone(self.space, arch)
+
+    @contextmanager
+    def _seeded(self, *names: str) -> Iterator[None]:
+        with torch.random.fork_rng():
+            torch.manual_seed(child_seed(self.seed, *names))
+            yield
+
+    def fit_supernet(self, supernet: Supernet, callbacks: Sequence[Callback] = ()) -> dict[str, float]:
+        """Train a supernet to its end, from where an earlier process stopped; its last validation metrics."""
+        random = self.space.sample(child_generator(self.seed, "probe"))
+        probes = {
+            "largest": self.space.cheapest({term: -count for term, count in self.multiplications.items()}),
+            "cheapest": self.space.cheapest(self.prices),
+            "random": random,
+        }
+        module = SupernetModule(
+            supernet, self.task, self.optimization, self.sampler, self.schedule, probes, self.seed
+        )
+        trainer = self._fit(module, "supernet", self.folder.supernet, callbacks)
+        return _numbers(trainer.callback_metrics, "val/")
+
+    def fit_subnet(
+        self, network: nn.Module, stage: str, final: Path, *, max_epochs: int | None = None
+    ) -> dict[str, float]:
+        """Train a network on its own to its end and test it once; its test metrics."""
+        module = SubnetModule(network, self.task, self.optimization, self.seed)
+        overrides = {} if max_epochs is None else {"max_epochs": max_epochs}
+        trainer = self._fit(module, stage, final, (), **overrides)
+        trainer.test(module, datamodule=self.task.datamodule(), verbose=False)
+        return _numbers(trainer.callback_metrics, "test/")
+
+    def retrained(self, arch: Arch, stage: str, final: Path) -> dict[str, float]:
+        """Train the network of an arch from fresh weights, as `retrain` says; its test metrics.
+
+        The same seed and arch give the same network as `train_command` does.
+        """
+        return self.fit_subnet(self.standalone(arch), stage, final, max_epochs=self.config["retrain"]["max_epochs"])
+
+    def retrain_command(self) -> str:
+        """The command that does for the winner what the search did."""
+        trainer = self.config["trainer"] | {"max_epochs": self.config["retrain"]["max_epochs"]}
+        settings = {**self.config, "trainer": trainer}
+        return train_command(settings, HydraConfig.get().runtime.choices, str(self.folder.best_arch))
+
+    def _fit(
+        self, module: pl.LightningModule, stage: str, final: Path, callbacks: Sequence[Callback], **overrides: Any
+    ) -> pl.Trainer:
+        resume = self.folder.resume / f"{stage.replace('/', '-')}.ckpt"
+        network = {key: self.config[key] for key in NETWORK_KEYS}
+        keep = ResumeCheckpoint(resume, final, network)
+        trainer = self._trainer([keep, *callbacks], stage, **overrides)
+        resumes = resume.is_file()
+        rows = MetricsCsv(self.folder.metrics, stage=stage)
+        rows.truncate(int(load_checkpoint(resume)["global_step"]) if resumes else 0)
+        trainer.fit(
+            module,
+            datamodule=self.task.datamodule(),
+            ckpt_path=resume if resumes else None,
+            weights_only=True if resumes else None,
+        )
+        return trainer
+
+    def _trainer(self, callbacks: Sequence[Callback], stage: str, **overrides: Any) -> pl.Trainer:
+        configured = list(self._build("callbacks").values())
+        bar = [TrainingProgress(self.console, stage)] if overrides.get("enable_progress_bar", True) else []
+        loggers: list[Logger] = [MetricsCsv(self.folder.metrics, stage=stage)]
+        if self.wandb.active:
+            loggers.append(self.wandb.logger(stage))
+        settings = {**self.config["trainer"], **overrides}
+        trainer: pl.Trainer = build(
+            settings,
+            "trainer",
+            logger=loggers,
+            callbacks=[*bar, *configured, *callbacks],
+            default_root_dir=self.folder.path,
+        )
+        return trainer
+
+
+@contextmanager
+def open_session(config: DictConfig) -> Iterator[tuple[Session, State]]:
+    """The session of a Hydra job, and whether its run is new, unfinished or finished.
+
+    Every setting is checked before anything is begun; a run that fails these checks leaves nothing behind.
+    """
+    plain = plain_config(config)
+    hydra = HydraConfig.get()
+    folder = RunFolder(Path(hydra.runtime.output_dir))
+    # A sweep ends one run and begins the next in this process, each with its own command.
+    argv = [sys.argv[0], *hydra.overrides.task]
+    _quiet()
+    wandb = WandbRun.off(folder.path)
+    session = Session(plain, folder, Console(), wandb)
+    try:
+        state = folder.open(plain, fresh=bool(plain["fresh"]), argv=argv)
+        if state != "finished":
+            session.prepare()
+            session.wandb = _wandb(session, hydra)
+        yield session, state
+    except UserError:
+        folder.discard_if_empty()
+        raise
+    except BaseException:
+        session.wandb.finish(failed=True)
+        raise
+    else:
+        session.wandb.finish()
+    finally:
+        folder.close()
+
+
+def _wandb(session: Session, hydra: Any) -> WandbRun:
+    in_sweep = hydra.mode == RunMode.MULTIRUN
+    logger = dict(session.config["logger"])
+    if in_sweep and logger.get("group") is None:
+        logger["group"] = os.environ.get(SWEEP)
+    return build(  # type: ignore[no-any-return]
+        logger | {"_target_": "shiftaddnas.tracking.wandb_run.WandbRun"},
+        "logger",
+        folder=session.folder.path,
+        run_id=session.folder.run_id,
+        config=session.config,
+    )
+
+
+def _quiet() -> None:
+    """Let Lightning say what is wrong, not how it is."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    # Lightning's use of torch, not the user's.
+    warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
+    # A data module says how many workers it wants; the advice would come back with every loader.
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+
+
+def difference(before: Any, now: Any, name: str) -> str | None:
+    """The first setting in which two configs differ, in words; None where they are equal."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for key in sorted({*before, *now}):
+            differs = difference(before.get(key), now.get(key), f"{name}.{key}")
+            if differs:
+                return differs
+        return None
+    return None if before == now else f"{name} is {before} there and {now} here"
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _numbers(metrics: Mapping[str, Any], prefix: str) -> dict[str, float]:
+    return {name.removeprefix(prefix): float(value) for name, value in metrics.items() if name.startswith(prefix)}

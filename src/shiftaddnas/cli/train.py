@@ -1,0 +1,72 @@
+"""`python train.py`: train a supernet, or with arch=... one network on its own."""
+
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from shiftaddnas.cli.app import start
+
+if TYPE_CHECKING:  # torch and Lightning are imported when a job runs, so that --help answers at once
+    from shiftaddnas.cli.session import Session
+
+
+def main() -> None:
+    start("train", run)
+
+
+def run(config: DictConfig) -> float | None:
+    """One training, from config to results.json; its score, for sweepers that optimise it."""
+    from shiftaddnas.cli.session import open_session
+    from shiftaddnas.report import print_training_summary
+
+    with open_session(config) as (session, state):
+        if state != "finished":
+            if session.config["arch"] is None:
+                _train_supernet(session)
+            else:
+                _train_subnet(session)
+        print_training_summary(session.folder, session.console)
+        return session.score()
+
+
+def _train_supernet(session: "Session") -> None:
+    supernet = session.supernet_or_loaded()
+    with session.timed("supernet"):
+        validation = session.fit_supernet(supernet)
+    session.write_results(
+        {
+            "kind": "supernet",
+            "sharing": session.sharing.name,
+            "num_params": sum(parameter.numel() for parameter in supernet.parameters()),
+            "val": validation,
+            "checkpoint": session.folder.supernet.name,
+        }
+    )
+
+
+def _train_subnet(session: "Session") -> None:
+    from shiftaddnas.cli.archs import find_arch
+    from shiftaddnas.spaces import write_arch
+
+    arch = find_arch(session.config["arch"], session.space)
+    network: Any
+    if session.config["ckpt"] is None:
+        network = session.standalone(arch)
+    else:
+        network = session.supernet_or_loaded().extract(arch)
+    write_arch(arch, session.folder.arch)
+    with session.timed("subnet"):
+        test = session.fit_subnet(network, "subnet", session.folder.subnet)
+    session.wandb.log_artifact(session.folder.arch, type="arch")
+    session.wandb.log_artifact(session.folder.subnet, type="model")
+    session.write_results(
+        {
+            "kind": "subnet",
+            "arch_id": arch.id,
+            "label": session.space.describe(arch),
+            "num_params": sum(parameter.numel() for parameter in network.parameters()),
+            "costs": dict(session.cost(arch).values),
+            "test": test,
+            "checkpoint": session.folder.subnet.name,
+        }
+    )

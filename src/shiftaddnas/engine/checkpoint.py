@@ -1,0 +1,75 @@
+"""Checkpoints: written whole or not at all, read as data, and never a surprise."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from shiftaddnas.errors import UserError
+
+
+def save_checkpoint(trainer: pl.Trainer, path: Path) -> None:
+    """Lightning's checkpoint of everything a training needs to go on; the file appears under its name when complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    trainer.save_checkpoint(partial)
+    if trainer.is_global_zero:
+        partial.replace(path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint as plain data, on the CPU.
+
+    Raises:
+        UserError: it is missing, truncated, or holds anything but tensors and plain data.
+    """
+    if not path.is_file():
+        raise UserError(f"checkpoint {path} does not exist")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise UserError(f"checkpoint {path} holds more than data, or is damaged: it was not loaded") from None
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"checkpoint {path} is truncated or no checkpoint ({reason})") from None
+    if not isinstance(content, dict) or "state_dict" not in content:
+        raise UserError(f"checkpoint {path} is no checkpoint of this framework: it has no state_dict")
+    return content
+
+
+def network_state(checkpoint: Mapping[str, Any], attribute: str) -> dict[str, torch.Tensor]:
+    """The weights of the network that a LightningModule keeps under this attribute; empty if it has none."""
+    prefix = f"{attribute}."
+    state: Mapping[str, torch.Tensor] = checkpoint["state_dict"]
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+class ResumeCheckpoint(pl.Callback):
+    """Keeps one checkpoint, of the last finished epoch, from which a killed training goes on.
+
+    Args:
+        path: of the checkpoint while the training runs; removed when the training has ended.
+        final: of the checkpoint when it has ended.
+        config: plain data about the network that goes along in every checkpoint, under "config".
+    """
+
+    def __init__(self, path: Path, final: Path, config: Mapping[str, Any]) -> None:
+        self.path = path
+        self.final = final
+        self.config = dict(config)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["config"] = self.config
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        save_checkpoint(trainer, self.path)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        save_checkpoint(trainer, self.final)
+        if trainer.is_global_zero:
+            self.path.unlink(missing_ok=True)

@@ -1,0 +1,65 @@
+"""New feasible archs in a bounded number of tries: the one place where any searcher redraws what it cannot use."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from shiftaddnas.search.feasibility import Feasibility
+from shiftaddnas.spaces import Arch, Law, Space
+
+MAX_SAMPLE_MISSES = 5000
+"""Random archs in a row that are not new and feasible, after which no more are drawn."""
+MAX_CHILD_MISSES = 500
+"""The same for children: those that are not found give way to random archs."""
+
+
+class Draws:
+    """Draws archs that are feasible and were not drawn before.
+
+    Args:
+        law: the law of random archs, see `Space.sample`.
+    """
+
+    def __init__(self, space: Space[Any, Any], feasible: Feasibility, rng: np.random.Generator, law: Law) -> None:
+        self.feasible = feasible
+        self._space = space
+        self._rng = rng
+        self._law = law
+        self._drawn: set[Arch] = set()
+
+    def sample(self) -> Arch:
+        """One random arch of the space, feasible and new or not."""
+        return self._space.sample(self._rng, self._law)
+
+    def random(self, num: int) -> list[Arch]:
+        """New random archs, fewer than asked for where no more are found.
+
+        Of a space of at most MAX_SAMPLE_MISSES archs every feasible one is found.
+        """
+        archs = self._collect(num, self.sample, MAX_SAMPLE_MISSES)
+        if len(archs) < num and self._space.size() <= MAX_SAMPLE_MISSES:
+            rest = [arch for arch in self._space.archs() if self._is_new(arch)]
+            archs += [rest[index] for index in self._rng.permutation(len(rest))[: num - len(archs)]]
+            self._drawn.update(archs)
+        return archs
+
+    def children(self, num: int, breed: Callable[[], Arch | None]) -> list[Arch]:
+        """New archs made by `breed` (None is a miss), fewer than asked for where no more are found."""
+        return self._collect(num, breed, MAX_CHILD_MISSES)
+
+    def _collect(self, num: int, draw: Callable[[], Arch | None], max_misses: int) -> list[Arch]:
+        archs: list[Arch] = []
+        num_misses = 0
+        while len(archs) < num and num_misses < max_misses and len(self._drawn) < self._space.size():
+            arch = draw()
+            if arch is not None and self._is_new(arch):
+                archs.append(arch)
+                self._drawn.add(arch)
+                num_misses = 0
+            else:
+                num_misses += 1
+        return archs
+
+    def _is_new(self, arch: Arch) -> bool:
+        return arch not in self._drawn and self.feasible(arch)

@@ -1,0 +1,72 @@
+"""Scikit-learn's handwritten digits: 1,797 real 8x8 images that come with the package, so nothing is downloaded."""
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
+
+SPLIT_SEED = 20220717
+
+
+class DigitsData(pl.LightningDataModule):
+    """The digits, split 60/20/20 by class, always alike.
+
+    Networks learn from the first part, the search scores candidates on the second ("val"), and the third ("test") is
+    for the final networks alone. Images are (1, 8, 8) floats, standardised with the training part's mean and deviation.
+
+    Args:
+        batch_size: images in a training step.
+        seed: of the order in which training images come.
+        num_calibration: training images from which batch-norm statistics of a subnet are taken.
+        num_workers: worker processes of each loader; the images are in memory, so 0 is fastest.
+    """
+
+    image_size = 8
+    in_channels = 1
+    num_classes = 10
+
+    def __init__(self, batch_size: int, seed: int, *, num_calibration: int = 512, num_workers: int = 0) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+        self.seed = seed
+        self.num_calibration = num_calibration
+        self.num_workers = num_workers
+        self.parts: dict[str, TensorDataset] = {}
+
+    def setup(self, stage: str | None = None) -> None:  # noqa: ARG002 (all parts are made at once)
+        if self.parts:
+            return
+        images, labels = load_digits(return_X_y=True)
+        rest, test = train_test_split(np.arange(len(labels)), test_size=0.2, stratify=labels, random_state=SPLIT_SEED)
+        train, val = train_test_split(rest, test_size=0.25, stratify=labels[rest], random_state=SPLIT_SEED)
+        mean, std = images[train].mean(), images[train].std()
+        x_NCHW = torch.from_numpy((images - mean) / std).float().view(-1, 1, 8, 8)
+        y_N = torch.from_numpy(labels).long()
+        for name, indices in (("train", train), ("val", val), ("test", test)):
+            self.parts[name] = TensorDataset(x_NCHW[indices], y_N[indices])
+        chosen = np.random.default_rng(SPLIT_SEED).permutation(train)[: self.num_calibration]
+        self.parts["calibration"] = TensorDataset(x_NCHW[chosen], y_N[chosen])
+
+    def train_dataloader(self) -> DataLoader[tuple[torch.Tensor, ...]]:
+        part = self.parts["train"]
+        # One replica: Lightning sets its epoch, so the order depends on seed and epoch alone, also after a resume.
+        sampler: DistributedSampler[tuple[torch.Tensor, ...]] = DistributedSampler(
+            part, num_replicas=1, rank=0, shuffle=True, seed=self.seed % 2**31
+        )
+        return DataLoader(
+            part, batch_size=self.batch_size, sampler=sampler, num_workers=self.num_workers, drop_last=True
+        )
+
+    def val_dataloader(self) -> DataLoader[tuple[torch.Tensor, ...]]:
+        return self._whole("val")
+
+    def test_dataloader(self) -> DataLoader[tuple[torch.Tensor, ...]]:
+        return self._whole("test")
+
+    def calibration_dataloader(self) -> DataLoader[tuple[torch.Tensor, ...]]:
+        return self._whole("calibration")
+
+    def _whole(self, name: str) -> DataLoader[tuple[torch.Tensor, ...]]:
+        return DataLoader(self.parts[name], batch_size=512, num_workers=self.num_workers)

@@ -1,0 +1,231 @@
+"""The multi-resolution space of hybrid image networks (ShiftAddNAS, ICML 2022; the fabric is BossNAS's HyTra).
+
+A network is a stem, a row of choice layers and a linear head. Each layer works at one level (map size and width); a path
+starts at the finest level and goes down by at most one level a layer. The first decision is how many layers each level
+gets, then every layer chooses its operator among those of its level. Shapes follow from the choices alone (layers.py).
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from shiftaddnas.errors import UserError
+from shiftaddnas.hardware.layer import Layer
+from shiftaddnas.spaces import Arch, Choice, Decision, Space, Term
+from tasks.image_classification.layers import (
+    OPERATORS,
+    BlockTerm,
+    Entry,
+    EntryTerm,
+    HeadTerm,
+    ImageWorkload,
+    Level,
+    Shapes,
+    Stem,
+    StemTerm,
+)
+
+LETTERS = {"attention": "T", "conv": "C", "add": "A", "shift": "S"}
+
+
+class Position(NamedTuple):
+    """Where the walk stands: the number of layers of each level, finest first (None before it is chosen), and the layer."""
+
+    depths: tuple[int, ...] | None
+    layer: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one choice layer does on a path: its level (0 is the finest), how it is entered, and its operator."""
+
+    level: int
+    entry: Entry
+    operator: str
+
+
+class HybridSpace(Space[Position, ImageWorkload]):
+    """Hybrid networks over a fabric of levels.
+
+    Args:
+        name: how tables and messages call the space.
+        stem: the first convolution.
+        levels: finest first; each halves the map of the one before.
+        num_layers: choice layers of every network.
+        depths: the legal numbers of layers per level, finest first; each sums to `num_layers`.
+        bottleneck: a block's inner width is its level's width divided by this.
+        head_dim: channels of one attention head.
+        shift_form: how shift layers keep their weights: "q" rounds a weight to a power of two, "ps" keeps exponent
+            and sign (DeepShift).
+
+    Raises:
+        UserError: the values contradict each other.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        stem: Stem,
+        levels: Sequence[Level],
+        num_layers: int,
+        depths: Sequence[Sequence[int]],
+        *,
+        bottleneck: int = 4,
+        head_dim: int = 64,
+        shift_form: Literal["q", "ps"] = "q",
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.shapes = Shapes(stem, tuple(levels), bottleneck, head_dim, shift_form)
+        self.num_layers = num_layers
+        self.depths = tuple(tuple(vector) for vector in depths)
+        self._check()
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        return self.shapes.levels
+
+    def _check(self) -> None:
+        if not self.depths:
+            raise UserError("space.depths is empty; give at least one list with the number of layers of each level")
+        for vector in self.depths:
+            if len(vector) != len(self.levels) or sum(vector) != self.num_layers or min(vector) < 1:
+                raise UserError(
+                    f"space.depths holds {list(vector)}; allowed are {len(self.levels)} numbers of at least 1 "
+                    f"(one for each level) that sum to space.num_layers={self.num_layers}"
+                )
+        for number, level in enumerate(self.levels):
+            unknown = sorted(set(level.operators) - set(OPERATORS))
+            if unknown or not level.operators or len(set(level.operators)) < len(level.operators):
+                raise UserError(
+                    f"space.levels[{number}].operators={list(level.operators)}; allowed are different names of "
+                    f"{', '.join(OPERATORS)}, at least one"
+                )
+        self.shapes.check()
+
+    # The decision graph
+
+    def start(self) -> Position:
+        return Position(None, 0)
+
+    def decision(self, state: Position) -> Decision | None:
+        if state.depths is None:
+            return Decision("depths", self.depths, mutable=False)
+        if state.layer == self.num_layers:
+            return None
+        level = self.levels[level_of(state.depths, state.layer)]
+        return Decision(f"layer_{state.layer}", tuple(level.operators))
+
+    def advance(self, state: Position, choice: Choice) -> Position:
+        if state.depths is None:
+            assert isinstance(choice, tuple)
+            return Position(choice, 0)
+        return Position(state.depths, state.layer + 1)
+
+    def decision_terms(self, state: Position, choice: Choice) -> tuple[Term, ...]:
+        if state.depths is None:
+            return StemTerm(), EntryTerm(), HeadTerm()
+        assert isinstance(choice, str)
+        return (BlockTerm(choice, level_of(state.depths, state.layer), entry_of(state.depths, state.layer)),)
+
+    def layers(self, term: Term, workload: ImageWorkload) -> tuple[Layer, ...]:
+        return self.shapes.layers(term, workload)
+
+    def restricted(self, operators: Collection[str]) -> "HybridSpace":
+        levels = [
+            Level(level.reduction, level.width, tuple(name for name in level.operators if name in operators))
+            if set(operators) & set(level.operators)
+            else level
+            for level in self.levels
+        ]
+        return HybridSpace(
+            self.name,
+            self.shapes.stem,
+            levels,
+            self.num_layers,
+            self.depths,
+            bottleneck=self.shapes.bottleneck,
+            head_dim=self.shapes.head_dim,
+            shift_form=self.shapes.shift_form,
+        )
+
+    def crossover(self, first: Arch, second: Arch, rng: np.random.Generator) -> Arch | None:
+        """The paper's crossover: everywhere the coarser of the parents' levels, or everywhere the finer.
+
+        Where the parents stand at the same level the operator comes from either, else from the one whose level was
+        taken. None where the child's number of layers per level is not legal.
+        """
+        parents = self.steps(first), self.steps(second)
+        coarser = bool(rng.integers(2))
+        steps = []
+        for pair in zip(*parents, strict=True):
+            levels = [step.level for step in pair]
+            level = max(levels) if coarser else min(levels)
+            candidates = [step for step in pair if step.level == level]
+            steps.append(candidates[rng.integers(len(candidates))])
+        depths = tuple(sum(step.level == level for step in steps) for level in range(len(self.levels)))
+        if depths not in self.depths:
+            return None
+        operators = [(f"layer_{layer}", step.operator) for layer, step in enumerate(steps)]
+        return Arch((("depths", depths), *operators))
+
+    # What the fabric reads
+
+    def steps(self, arch: Arch) -> tuple[Step, ...]:
+        """The path of an arch through the fabric, one step a choice layer."""
+        (_, depths), *layers = arch.decisions
+        assert isinstance(depths, tuple)
+        return tuple(
+            Step(level_of(depths, layer), entry_of(depths, layer), str(operator))
+            for layer, (_, operator) in enumerate(layers)
+        )
+
+    def reachable(self) -> tuple[frozenset[Step], ...]:
+        """For each choice layer, every step that some arch of the space takes there."""
+        return tuple(
+            frozenset(
+                Step(level_of(depths, layer), entry_of(depths, layer), operator)
+                for depths in self.depths
+                for operator in self.levels[level_of(depths, layer)].operators
+            )
+            for layer in range(self.num_layers)
+        )
+
+    def all_multiplication(self, arch: Arch) -> Arch:
+        return self._prefer(arch, ("conv", "attention"))
+
+    def all_cheap(self, arch: Arch) -> Arch:
+        return self._prefer(arch, ("shift", "add", "conv"))
+
+    def _prefer(self, arch: Arch, operators: Sequence[str]) -> Arch:
+        choices: dict[str, Choice] = {"depths": arch["depths"]}
+        for layer, step in enumerate(self.steps(arch)):
+            allowed = self.levels[step.level].operators
+            choices[f"layer_{layer}"] = next((name for name in operators if name in allowed), allowed[0])
+        return self.arch(choices)
+
+    def describe(self, arch: Arch) -> str:
+        """A group of letters a level, finest first: C convolution, T attention, S shift, A add."""
+        steps = self.steps(arch)
+        return " ".join(
+            "".join(LETTERS[step.operator] for step in steps if step.level == level)
+            for level in range(len(self.levels))
+        )
+
+
+def level_of(depths: tuple[int, ...], layer: int) -> int:
+    """The level at which a choice layer works when the levels have these numbers of layers."""
+    for level, count in enumerate(depths):
+        if layer < count:
+            return level
+        layer -= count
+    raise AssertionError(f"no layer {layer} beyond {depths}")
+
+
+def entry_of(depths: tuple[int, ...], layer: int) -> Entry:
+    """How a choice layer is entered: as the first one, from its own level, or down from the next finer one."""
+    if layer == 0:
+        return "first"
+    return "same" if level_of(depths, layer) == level_of(depths, layer - 1) else "down"

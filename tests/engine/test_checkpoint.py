@@ -1,0 +1,49 @@
+"""Checkpoints are data: what is damaged, missing or more than data is refused in one line."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from shiftaddnas.engine.checkpoint import load_checkpoint, network_state
+from shiftaddnas.errors import UserError
+
+
+class Surprise:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return print, ("code of a checkpoint has run",)
+
+
+def test_missing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist"):
+        load_checkpoint(tmp_path / "none.ckpt")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.95])
+def test_truncated(tmp_path: Path, share: float) -> None:
+    path = tmp_path / "x.ckpt"
+    torch.save({"state_dict": {"net.w": torch.zeros(100, 100)}}, path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(UserError, match=r"x\.ckpt"):
+        load_checkpoint(path)
+
+
+def test_code_is_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "x.ckpt"
+    torch.save({"state_dict": {}, "surprise": Surprise()}, path)
+    with pytest.raises(UserError, match="more than data"):
+        load_checkpoint(path)
+    assert "has run" not in capsys.readouterr().out
+
+
+def test_something_else(tmp_path: Path) -> None:
+    path = tmp_path / "x.ckpt"
+    torch.save([1, 2], path)
+    with pytest.raises(UserError, match="no state_dict"):
+        load_checkpoint(path)
+
+
+def test_network_state_is_what_the_attribute_holds() -> None:
+    checkpoint = {"state_dict": {"supernet.a": torch.ones(1), "metric.b": torch.zeros(1)}}
+    assert list(network_state(checkpoint, "supernet")) == ["a"]

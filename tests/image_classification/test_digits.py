@@ -1,0 +1,62 @@
+"""The digits: fixed stratified parts, and batches whose order depends on seed and epoch alone."""
+
+import torch
+from sklearn.datasets import load_digits
+
+from tasks.image_classification import DigitsData
+from tasks.image_classification.augmentation import random_shift
+
+
+def data(seed: int = 0) -> DigitsData:
+    made = DigitsData(64, seed)
+    made.setup()
+    return made
+
+
+def test_parts_are_disjoint_stratified_and_complete() -> None:
+    parts = data().parts
+    sizes = {name: len(parts[name]) for name in ("train", "val", "test")}
+    assert sum(sizes.values()) == 1797
+    for name, share in (("train", 0.6), ("val", 0.2), ("test", 0.2)):
+        labels = parts[name].tensors[1]
+        assert abs(sizes[name] / 1797 - share) < 0.002
+        counts = torch.bincount(labels, minlength=10) / len(labels)
+        whole = torch.bincount(torch.from_numpy(load_digits().target)) / 1797
+        assert (counts - whole).abs().max() < 0.005
+
+
+def test_the_split_does_not_follow_the_seed() -> None:
+    assert torch.equal(data(0).parts["test"].tensors[0], data(1).parts["test"].tensors[0])
+
+
+def test_training_images_are_standardised() -> None:
+    images = data().parts["train"].tensors[0]
+    assert abs(float(images.mean())) < 1e-5
+    assert abs(float(images.std()) - 1) < 1e-3
+    assert images.shape[1:] == (1, 8, 8)
+
+
+def test_calibration_images_are_training_images() -> None:
+    parts = data().parts
+    train = {tuple(image.flatten().tolist()) for image in parts["train"].tensors[0]}
+    assert all(tuple(image.flatten().tolist()) in train for image in parts["calibration"].tensors[0])
+
+
+def test_order_depends_on_seed_and_epoch() -> None:
+    def order(seed: int, epoch: int) -> list[int]:
+        loader = data(seed).train_dataloader()
+        loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+        return [int(label) for _, labels in loader for label in labels]
+
+    assert order(0, 1) == order(0, 1)
+    assert order(0, 1) != order(0, 2)
+    assert order(0, 1) != order(1, 1)
+
+
+def test_random_shift_moves_whole_images() -> None:
+    images = torch.arange(36.0).view(1, 1, 6, 6).expand(200, 1, 6, 6)
+    moved = random_shift(images, 1, torch.Generator().manual_seed(0))
+    padded = torch.nn.functional.pad(images[:1], [1] * 4, mode="replicate")
+    possible = [padded[0, :, r : r + 6, c : c + 6] for r in range(3) for c in range(3)]
+    found = [next(n for n, candidate in enumerate(possible) if torch.equal(image, candidate)) for image in moved]
+    assert set(found) == set(range(9))

@@ -1,0 +1,136 @@
+"""Power-of-two weights: golden values worked by hand, and the straight-through gradients."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from shiftaddnas.errors import UserError
+from shiftaddnas.ops import Shift, ShiftConv2d, power_of_two, power_of_two_from_exponent
+
+finite = st.floats(-4, 4, width=32, allow_subnormal=False)
+
+
+@pytest.mark.parametrize(
+    ("weight", "expected"),
+    [
+        (0.02, 0.015625),
+        (0.0221, 0.03125),
+        (-0.7, -0.5),
+        (0.7072, 1.0),
+        (-0.75, -1.0),
+        (1.5, 1.0),
+        (1e-9, 3.0517578125e-05),
+        (-1e-30, -(2.0**-15)),
+        (3e8, 1.0),
+        (0.0, 0.0),
+    ],
+)
+def test_rounding_to_powers_of_two(weight: float, expected: float) -> None:
+    assert power_of_two(torch.tensor([weight])).item() == expected
+
+
+@pytest.mark.parametrize(("weight_bits", "smallest"), [(2, 2**-1), (3, 2**-3), (4, 2**-7), (6, 2**-31)])
+def test_bits_set_the_smallest_magnitude(weight_bits: int, smallest: float) -> None:
+    assert power_of_two(torch.tensor([1e-20]), weight_bits=weight_bits).item() == smallest
+
+
+@given(st.lists(finite, min_size=1, max_size=20))
+def test_rounding_is_idempotent_odd_and_close(values: list[float]) -> None:
+    w = torch.tensor(values)
+    rounded = power_of_two(w)
+    assert torch.equal(power_of_two(rounded), rounded)
+    assert torch.equal(power_of_two(-w), -rounded)
+    inside = (w.abs() >= 2**-15) & (w.abs() <= 1)
+    distance = (rounded[inside].abs().log2() - w[inside].abs().log2()).abs()
+    assert (distance <= 0.5 + 1e-5).all()
+
+
+def test_rounded_weight_passes_its_gradient_on_and_stays() -> None:
+    w = torch.tensor([0.3, -5.0, 0.0, 1e-9], requires_grad=True)
+    before = w.detach().clone()
+    g = torch.tensor([1.0, -2.0, 3.0, 4.0])
+    torch.autograd.backward(power_of_two(w), g)
+    assert w.grad is not None
+    assert torch.equal(w.grad, g)
+    assert torch.equal(w.detach(), before)
+
+
+@pytest.mark.parametrize(
+    ("shift", "sign", "expected", "with_threshold"),
+    [
+        (-2.5, 0.6, 0.25, 0.25),
+        (-3.5, -0.4, 0.0, -0.0625),
+        (-20.0, 0.31, 0.0, 2.0**-14),
+        (1.2, -0.3, 0.0, 0.0),
+        (-0.49, 0.5, 0.0, 1.0),
+    ],
+)
+def test_weight_from_exponent_and_sign(shift: float, sign: float, expected: float, with_threshold: float) -> None:
+    s, t = torch.tensor([shift]), torch.tensor([sign])
+    assert power_of_two_from_exponent(s, t).item() == expected
+    assert power_of_two_from_exponent(s, t, threshold=0.3).item() == with_threshold
+    assert s.item() == pytest.approx(shift)
+    assert t.item() == pytest.approx(sign)
+
+
+def test_gradients_of_exponent_and_sign() -> None:
+    shift = torch.tensor([-2.4, -3.0, -1.0, 0.0], requires_grad=True)
+    sign = torch.tensor([0.8, -1.7, 0.1, 1.0], requires_grad=True)
+    g = torch.tensor([1.0, 2.0, 3.0, -1.0])
+    torch.autograd.backward(power_of_two_from_exponent(shift, sign), g)
+    assert shift.grad is not None
+    assert sign.grad is not None
+    expected = torch.tensor([1.0 * 0.25, 2.0 * -0.125, 0.0, -1.0]) * math.log(2)
+    torch.testing.assert_close(shift.grad, expected)
+    assert torch.equal(sign.grad, g)
+
+
+def test_an_exponent_outside_its_range_can_come_back_but_not_drift_away() -> None:
+    shift = torch.tensor([0.5, 0.5, -14.5, -14.5], requires_grad=True)
+    sign = torch.ones(4)
+    torch.autograd.backward(power_of_two_from_exponent(shift, sign), torch.tensor([1.0, -1.0, -1.0, 1.0]))
+    assert shift.grad is not None
+    ln2, smallest = math.log(2), 2.0**-14
+    torch.testing.assert_close(shift.grad, torch.tensor([ln2, 0.0, -smallest * ln2, 0.0]))
+
+
+def test_layers_convolve_with_the_rounded_weights() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 4, 6, 6, generator=generator)
+    q = ShiftConv2d(4, 6, 3, stride=2, padding=1, groups=2, generator=generator)
+    weight = power_of_two(q.get_parameter("weight"))
+    torch.testing.assert_close(q(x), F.conv2d(x, weight, q.bias, 2, 1, 1, 2))
+    ps = ShiftConv2d(4, 6, 3, bias=False, form="ps", weight_bits=4, generator=generator)
+    weight = power_of_two_from_exponent(ps.get_parameter("shift"), ps.get_parameter("sign"), weight_bits=4)
+    torch.testing.assert_close(ps(x), F.conv2d(x, weight))
+
+
+def test_layer_has_the_parameters_of_conv2d_or_exponent_and_sign() -> None:
+    kernel = (4, 3, 3, 3)
+    assert {name: tuple(p.shape) for name, p in ShiftConv2d(6, 4, 3, groups=2).named_parameters()} == {
+        name: tuple(p.shape) for name, p in nn.Conv2d(6, 4, 3, groups=2).named_parameters()
+    }
+    ps = ShiftConv2d(6, 4, 3, groups=2, bias=False, form="ps")
+    assert {name: tuple(p.shape) for name, p in ps.named_parameters()} == {"shift": kernel, "sign": kernel}
+
+
+def test_exponents_and_signs_start_uniform() -> None:
+    shift, sign = Shift("ps").initial((64, 64, 3, 3), torch.Generator().manual_seed(0))
+    assert -14 <= shift.min() < -13.9
+    assert -0.1 < shift.max() <= 0
+    assert shift.mean().item() == pytest.approx(-7, abs=0.1)
+    assert -1 <= sign.min() < -0.99
+    assert 0.99 < sign.max() <= 1
+    assert (power_of_two_from_exponent(shift, sign) == 0).float().mean().item() == pytest.approx(0.5, abs=0.01)
+
+
+def test_unknown_form_and_too_few_bits_are_named() -> None:
+    with pytest.raises(UserError, match="form='sp'"):
+        Shift("sp")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="weight_bits=1"):
+        Shift(weight_bits=1)

@@ -1,0 +1,79 @@
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from shiftaddnas.errors import UserError
+from shiftaddnas.report import write_page, write_report
+
+
+class Page(HTMLParser):
+    """Tags, what they load, and the text outside of scripts."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.open, self.loaded, self.text = [], [], []
+        self.feed(source)
+
+    def handle_starttag(self, tag, attributes):
+        if tag != "meta":
+            self.open.append(tag)
+        self.loaded += [value for name, value in attributes if name in ("src", "href")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.text.append(data)
+
+
+@pytest.fixture
+def source(search_folder):
+    write_report(search_folder)
+    return search_folder.report.read_text()
+
+
+def test_page_is_well_formed_and_loads_nothing(source):
+    page = Page(source)
+    assert page.open == []
+    assert page.loaded == []
+    assert "plotly.js v" in source
+
+
+def test_page_tells_all_of_the_run(source, search_folder, search_results):
+    text = " ".join(Page(source).text)
+    for part in (
+        search_results["command"],
+        search_results["retrain_command"],
+        search_results["winner"]["arch_id"],
+        "97.22 %",
+        "energy (mJ)",
+        "all-multiplication",
+        search_folder.config.read_text(),
+        search_folder.read_manifest()["config_hash"],
+    ):
+        assert part in text
+    assert source.count('class="winner"') == 2
+
+
+def test_plots_hold_the_candidates(source, search_records):
+    plots = re.findall(r'Plotly\.newPlot\(\s*"chart-\d",\s*(\[.*?\])\s*,\s*\{"template"', source, re.DOTALL)
+    assert len(plots) == 3
+    candidates = json.loads(plots[0])[0]
+    scored = [record for record in search_records if record["score"] is not None]
+    assert candidates["y"] == pytest.approx([100 * record["score"] for record in scored])
+    assert candidates["x"] == pytest.approx([record["costs"]["energy_mj"] for record in scored])
+    assert scored[3]["arch_id"] in candidates["text"][3]
+
+
+def test_what_users_wrote_is_escaped(search_folder, search_results):
+    search_results["command"] = "python search.py note='<script>alert(1)</script>'"
+    search_folder.results.write_text(json.dumps(search_results))
+    assert "<script>alert" not in write_page(search_folder).read_text()
+
+
+def test_a_training_has_no_page(training_folder):
+    with pytest.raises(UserError, match="holds no search"):
+        write_page(training_folder)
