@@ -20,8 +20,8 @@ class ResidualBlock(nn.Module):
     """A residual bottleneck block: 1x1, depthwise 3x3 (the PEG, which carries the stride), mix, 1x1, plus shortcut.
 
     The mix is a 3x3 convolution with the block's operator, or self-attention over the map's positions (`head_dim` set).
-    Batch normalisation stands behind the PEG, the mix and the last convolution, whose scale starts at 0; the shortcut is
-    the identity, or a convolution where width or map change.
+    Batch normalisation stands behind the PEG, the mix and the last convolution, whose scale starts at 0; the shortcut
+    is the identity, or a convolution where width or map change.
     (B, C, H, W) -> (B, width, H / stride, W / stride).
     """
 
@@ -63,7 +63,7 @@ class ResidualBlock(nn.Module):
         y = self.operator.convolve(
             y,
             self.pegs.weights(self.name, peg),
-            bias=self.peg_biases[peg] if peg in self.peg_biases else None,
+            bias=self.peg_biases.get(peg),
             stride=stride,
             padding=1,
             groups=y.shape[1],

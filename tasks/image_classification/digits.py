@@ -35,7 +35,7 @@ class DigitsData(pl.LightningDataModule):
         self.num_workers = num_workers
         self.parts: dict[str, TensorDataset] = {}
 
-    def setup(self, stage: str | None = None) -> None:  # noqa: ARG002 (all parts are made at once)
+    def setup(self, stage: str | None = None) -> None:
         if self.parts:
             return
         images, labels = load_digits(return_X_y=True)

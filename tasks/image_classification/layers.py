@@ -5,6 +5,7 @@ Nothing here builds a network: blocks.py does, from the same `Shapes`, and a tes
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from shiftaddnas.errors import UserError
@@ -82,12 +83,13 @@ class Shapes:
             expected = stem_reduction * 2**number
             if level.reduction != expected:
                 raise UserError(
-                    f"space.levels[{number}].reduction={level.reduction}; the stem reduces by {stem_reduction} and each "
-                    f"level by 2, so it must be {expected}"
+                    f"space.levels[{number}].reduction={level.reduction}; the stem reduces by {stem_reduction} and "
+                    f"each level by 2, so it must be {expected}"
                 )
             if level.width % self.bottleneck:
                 raise UserError(
-                    f"space.levels[{number}].width={level.width} is not a multiple of space.bottleneck={self.bottleneck}"
+                    f"space.levels[{number}].width={level.width} is not a multiple of "
+                    f"space.bottleneck={self.bottleneck}"
                 )
             if "attention" in level.operators and self.inner(number) % self.head_dim:
                 raise UserError(
@@ -140,15 +142,13 @@ class Shapes:
             case StemTerm():
                 stem = self.stem
                 size = workload.image_size
-                return (
-                    _conv("stem", "stem", "mult", workload.in_channels, stem.width, size, stem.kernel, stem.stride),
-                )
+                return (_conv("stem", "stem", workload.in_channels, stem.width, size, stem.kernel, stem.stride),)
             case EntryTerm():
                 size = workload.image_size // self.levels[0].reduction
                 width = self.stem.width
                 return (
-                    _conv("depthwise", "entry", "mult", width, width, size, 1, groups=width, norm=False),
-                    _conv("project", "entry", "mult", width, self.inner(0), size, 1),
+                    _conv("depthwise", "entry", width, width, size, 1, groups=width, norm=False),
+                    _conv("project", "entry", width, self.inner(0), size, 1),
                 )
             case HeadTerm():
                 width, classes = self.levels[-1].width, workload.num_classes
@@ -165,9 +165,7 @@ class Shapes:
         size = image_size // self.levels[term.level].reduction
         tensors = 2 if term.operator == "shift" and self.shift_form == "ps" else 1
 
-        def conv(name: str, role: str, C: int, M: int, H: int, kernel: int, stride: int = 1, **kw: int | bool) -> Layer:
-            return _conv(name, role, arithmetic, C, M, H, kernel, stride, tensors=tensors, **kw)
-
+        conv = partial(_conv, arithmetic=arithmetic, tensors=tensors)
         if term.entry != "same":
             yield conv("shortcut", "shortcut", channels, width, size * stride, 3 if stride == 2 else 1, stride)
         yield conv("conv1", "main", channels, inner, size * stride, 1, norm=False)
@@ -187,13 +185,13 @@ class Shapes:
 def _conv(
     name: str,
     role: str,
-    arithmetic: Arithmetic,
     C: int,
     M: int,
     H: int,
     kernel: int,
     stride: int = 1,
     *,
+    arithmetic: Arithmetic = "mult",
     groups: int = 1,
     bias: bool = False,
     norm: bool = True,

@@ -1,8 +1,8 @@
 """The multi-resolution space of hybrid image networks (ShiftAddNAS, ICML 2022; the fabric is BossNAS's HyTra).
 
-A network is a stem, a row of choice layers and a linear head. Each layer works at one level (map size and width); a path
-starts at the finest level and goes down by at most one level a layer. The first decision is how many layers each level
-gets, then every layer chooses its operator among those of its level. Shapes follow from the choices alone (layers.py).
+A network is a stem, a row of choice layers and a linear head. Each layer works at one level (map size and width); a
+path starts at the finest level and goes down by at most one level a layer. The first decision is how many layers each
+level gets, then every layer chooses its operator among those of its level. Shapes follow from the choices alone.
 """
 
 from collections.abc import Collection, Sequence
@@ -31,7 +31,7 @@ LETTERS = {"attention": "T", "conv": "C", "add": "A", "shift": "S"}
 
 
 class Position(NamedTuple):
-    """Where the walk stands: the number of layers of each level, finest first (None before it is chosen), and the layer."""
+    """Where the walk stands: the number of layers of each level (None before that choice), and the next layer."""
 
     depths: tuple[int, ...] | None
     layer: int

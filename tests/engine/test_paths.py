@@ -40,7 +40,7 @@ def test_sandwich_has_both_ends(digits_space: HybridSpace) -> None:
 
 
 def test_sandwich_refuses_a_negative_number() -> None:
-    with pytest.raises(UserError, match="sampling.num_random=-1"):
+    with pytest.raises(UserError, match="num_random=-1"):
         SandwichPaths(num_random=-1)
 
 

@@ -8,7 +8,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from conftest import built
+from composed import built
 from shiftaddnas.engine import (
     FairPaths,
     OperatorSchedule,
@@ -71,7 +71,9 @@ def fit(
         num_sanity_val_steps=0,
         callbacks=list(callbacks),
     )
-    trainer.fit(module, datamodule=module.task.datamodule(), ckpt_path=ckpt_path, weights_only=True if ckpt_path else None)
+    trainer.fit(
+        module, datamodule=module.task.datamodule(), ckpt_path=ckpt_path, weights_only=True if ckpt_path else None
+    )
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 

@@ -1,10 +1,10 @@
-"""Layers of the image fabric against parameter counts of the released supernet's operator slots (method.md, "Fabric")."""
+"""The image fabric against parameter counts of the released supernet's operator slots (method.md, "Fabric")."""
 
 from typing import Any
 
 import pytest
 
-from conftest import built
+from composed import built
 from shiftaddnas.ops import Add, Conv, Shift
 from shiftaddnas.sharing import Independent
 from tasks.image_classification import HybridSpace

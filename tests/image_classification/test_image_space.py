@@ -5,7 +5,7 @@ from itertools import groupby, product
 import numpy as np
 import pytest
 
-from conftest import built
+from composed import built
 from shiftaddnas.errors import UserError
 from shiftaddnas.testing.space import check_space
 from tasks.image_classification import HybridSpace
@@ -33,7 +33,7 @@ def test_paper_vectors_follow_their_rule(hytra_space: HybridSpace) -> None:
     assert [tuple(int(digit) for digit in text) for text in RELEASED_VECTORS.split()] == kept
 
 
-def test_size_with_all_vectors_and_with_four_coarse_operators(hytra_space: HybridSpace) -> None:
+def test_size_with_all_vectors_and_with_four_coarse_operators() -> None:
     """Two more sizes that are known for the released space."""
     vectors = [list(v) for v in product(range(1, 10), repeat=4) if sum(v) == 16 and list(v) == sorted(v)]
     wide: HybridSpace = built("space", "space=hytra_hybrid", f"space.depths={vectors}")

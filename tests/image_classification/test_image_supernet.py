@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conftest import built
+from composed import built
 from shiftaddnas.hardware import Layer
 from shiftaddnas.ops import KernelOperator
 from shiftaddnas.sharing import SCHEMES
@@ -96,9 +96,7 @@ def test_the_network_computes_the_layers_that_are_priced(digits_space: HybridSpa
         network = HybridSubnet(digits_space, WORKLOAD, arch)
         with recorded(network) as seen:
             network(torch.randn(2, 1, 8, 8))
-        expected = [
-            priced(layer) for layer in digits_space.arch_layers(arch, WORKLOAD) if layer.op == "conv2d"
-        ]
+        expected = [priced(layer) for layer in digits_space.arch_layers(arch, WORKLOAD) if layer.op == "conv2d"]
         assert sorted(map(str, seen)) == sorted(map(str, expected)), digits_space.describe(arch)
 
 

@@ -233,11 +233,10 @@ def test_presets_build_searchers(name: str, num_evaluations: int) -> None:
         config: Any = OmegaConf.to_container(hydra.compose(f"search/{name}").search)
     limits, rest = split_limits(config)
     assert limits == {"max_energy_mj": "50%", "max_latency_ms": None, "max_num_params": None, "min_num_params": None}
-    large: Searcher = hydra.utils.instantiate(rest)(LARGE, feasible(LARGE), np.random.default_rng(0))
-    assert large.num_evaluations == num_evaluations
-    tiny: Searcher = hydra.utils.instantiate(rest)(TINY, feasible(TINY), np.random.default_rng(0))
-    assert len(run(tiny, num_shifts)) == 44
-    check_searcher(hydra.utils.instantiate(rest), TINY)
+    make = partial(hydra.utils.get_class(str(rest.pop("_target_"))), **rest)
+    assert make(LARGE, feasible(LARGE), np.random.default_rng(0)).num_evaluations == num_evaluations
+    assert len(run(make(TINY, feasible(TINY), np.random.default_rng(0)), num_shifts)) == 44
+    check_searcher(make, TINY)
 
 
 def test_the_paper_preset_is_the_papers() -> None:

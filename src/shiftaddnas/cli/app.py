@@ -87,7 +87,11 @@ def _one_line(error: Exception, config_name: str) -> str:
     if isinstance(error.__cause__, OmegaConfBaseException) and str(error.__cause__) not in text:
         parts.append(str(error.__cause__))
     lines = [line.strip() for part in parts for line in part.splitlines()]
-    kept = [line for line in lines if line and not line.startswith(("object_type=", "reference_type=", "Config search path", "provider="))]
+    kept = [
+        line
+        for line in lines
+        if line and not line.startswith(("object_type=", "reference_type=", "Config search path", "provider="))
+    ]
     return re.sub(r"\s+", " ", " ".join(kept)).replace("full_key:", "setting:")
 
 

@@ -1,14 +1,14 @@
 """From config to objects: the only place where that happens.
 
-A node with `_target_` becomes a call. The callee's signature is its schema: unknown keys, missing values and wrong types
-are found before anything is built, and reported by the setting's full name. This holds for plug-ins as for what is shipped.
+A node with `_target_` becomes a call. The callee's signature is its schema: unknown keys, missing values and wrong
+types are found before anything is built, and reported by the setting's full name, in plug-ins as in what is shipped.
 """
 
 import difflib
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 import hydra
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -43,28 +43,30 @@ def build(node: Any, name: str, **given: Any) -> Any:
         return target(**arguments)
     except UserError:
         raise
-    except (TypeError, ValueError, *_refusals()) as error:
+    except Exception as error:
+        if not isinstance(error, (TypeError, ValueError, _lightning_refusal())):
+            raise
         raise UserError(f"{name}: {node['_target_']} refuses its settings: {' '.join(str(error).split())}") from error
 
 
 _DIRECTIVES = ("_target_", "_partial_")
 
 
-def _refusals() -> tuple[type[Exception], ...]:
-    """What Lightning raises for settings that contradict each other; imported only where something is built."""
-    from pytorch_lightning.utilities.exceptions import MisconfigurationException
+def _lightning_refusal() -> type[Exception]:
+    """What Lightning raises for settings that contradict each other; imported only where something was refused."""
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-    return (MisconfigurationException,)
+    return MisconfigurationException
 
 
 def _target(path: Any, name: str) -> Callable[..., Any]:
     try:
-        target = hydra.utils.get_object(path)
+        target: Any = hydra.utils.get_object(path)
     except Exception as error:
         raise UserError(f"{name}._target_={path} cannot be imported: {' '.join(str(error).split())}") from error
     if not callable(target):
         raise UserError(f"{name}._target_={path} is not a class or function")
-    return target
+    return cast(Callable[..., Any], target)
 
 
 def _checked(
@@ -78,7 +80,8 @@ def _checked(
     required = [
         key
         for key, parameter in parameters.items()
-        if parameter.default is parameter.empty and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     ]
     missing = [key for key in required if key not in settings and key not in given]
     if missing and not partial:

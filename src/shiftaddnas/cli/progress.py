@@ -5,7 +5,15 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ProgressBar
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from shiftaddnas.search import Record, Searcher
 
@@ -42,7 +50,9 @@ class TrainingProgress(ProgressBar):
             self._task = self._bar.add_task(self._description, total=total, completed=trainer.current_epoch, status="")
             self._bar.start()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         if self._task is not None:
             share = (batch_idx + 1) / max(1, trainer.num_training_batches)
             self._bar.update(self._task, completed=trainer.current_epoch + share)

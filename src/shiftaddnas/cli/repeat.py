@@ -16,7 +16,7 @@ IGNORED = ("logger", "paths", "fresh", "arch", "ckpt")
 
 
 def train_command(settings: Mapping[str, Any], choices: Mapping[str, str], arch: str) -> str:
-    """`python train.py arch=...`, shortest by groups, with every other setting that differs from the defaults spelt out.
+    """`python train.py arch=...`, with the groups and the single settings that differ from the defaults.
 
     Args:
         settings: what train.py shall run with, as a resolved config.
@@ -25,7 +25,11 @@ def train_command(settings: Mapping[str, Any], choices: Mapping[str, str], arch:
     defaults = _composed([])
     groups = [f"{name}={choices[name]}" for name in GROUPS if name in choices and choices[name] is not None]
     # Groups whose default does already what is wanted need no mention.
-    groups = [override for override in groups if defaults[override.split("=")[0]] != _composed([override])[override.split("=")[0]]]
+    groups = [
+        override
+        for override in groups
+        if defaults[override.split("=")[0]] != _composed([override])[override.split("=")[0]]
+    ]
     composed = _composed(groups)
     differing = [
         override

@@ -122,9 +122,7 @@ class Session:
 
     @cached_property
     def multiplications(self) -> Mapping[Term, float]:
-        return self._term_sums(
-            lambda layers: sum(layer.num_taps for layer in layers if layer.arithmetic == "mult")
-        )
+        return self._term_sums(lambda layers: sum(layer.num_taps for layer in layers if layer.arithmetic == "mult"))
 
     @cached_property
     def prices(self) -> Mapping[Term, float]:
@@ -136,7 +134,8 @@ class Session:
 
     def prepare(self) -> None:
         """Build everything that a setting could make impossible, before anything is begun."""
-        assert self.task and self.space and self.sharing and self.optimization and self.schedule and self.sampler
+        for name in ("task", "space", "sharing", "optimization", "schedule", "sampler"):
+            getattr(self, name)
         self.cost(self.space.cheapest(self.prices))
         self._trainer([], "check", enable_progress_bar=False)
 
@@ -144,12 +143,13 @@ class Session:
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Add the time spent inside to the stage's."""
-        begin = time.perf_counter()
+        """Add the time spent inside to the stage's, without what inner stages take."""
+        begin, before = time.perf_counter(), sum(self._seconds.values())
         try:
             yield
         finally:
-            self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - begin
+            inner = sum(self._seconds.values()) - before
+            self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - begin - inner
 
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Write results.json, whose being there says that the run is finished."""
@@ -212,9 +212,7 @@ class Session:
             "cheapest": self.space.cheapest(self.prices),
             "random": random,
         }
-        module = SupernetModule(
-            supernet, self.task, self.optimization, self.sampler, self.schedule, probes, self.seed
-        )
+        module = SupernetModule(supernet, self.task, self.optimization, self.sampler, self.schedule, probes, self.seed)
         trainer = self._fit(module, "supernet", self.folder.supernet, callbacks)
         return _numbers(trainer.callback_metrics, "val/")
 

@@ -1,6 +1,6 @@
 """`python train.py`: train a supernet, or with arch=... one network on its own."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
@@ -49,11 +49,8 @@ def _train_subnet(session: "Session") -> None:
     from shiftaddnas.spaces import write_arch
 
     arch = find_arch(session.config["arch"], session.space)
-    network: Any
-    if session.config["ckpt"] is None:
-        network = session.standalone(arch)
-    else:
-        network = session.supernet_or_loaded().extract(arch)
+    inherits = session.config["ckpt"] is not None
+    network = session.supernet_or_loaded().extract(arch) if inherits else session.standalone(arch)
     write_arch(arch, session.folder.arch)
     with session.timed("subnet"):
         test = session.fit_subnet(network, "subnet", session.folder.subnet)

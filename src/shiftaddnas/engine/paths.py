@@ -1,7 +1,7 @@
 """Which archs a supernet trains in a step.
 
-A path sampler gets the space as the operator schedule leaves it and a generator seeded by step and rank, so that what is
-trained depends on nothing else: not on what was drawn before, and not on whether the training was resumed.
+A path sampler gets the space as the operator schedule leaves it and a generator seeded by step and rank, so that what
+is trained depends on nothing else: not on what was drawn before, and not on whether the training was resumed.
 """
 
 from abc import ABC, abstractmethod

@@ -37,13 +37,13 @@ class SubnetModule(pl.LightningModule):
         self.log("train/loss", output.loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(output.logits))
         return output.loss
 
-    def validation_step(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002 (Lightning's signature)
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
         output = self.task.step(self.network, batch)
         self.val_metrics.update(output.logits, self.task.targets(batch))
         self.log("val/loss", output.loss, batch_size=len(output.logits), sync_dist=True)
         self.log_dict(self.val_metrics, prog_bar=True)
 
-    def test_step(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002 (Lightning's signature)
+    def test_step(self, batch: Any, batch_idx: int) -> None:
         output = self.task.step(self.network, batch)
         self.test_metrics.update(output.logits, self.task.targets(batch))
         self.log("test/loss", output.loss, batch_size=len(output.logits), sync_dist=True)

@@ -1,6 +1,7 @@
 """Training a supernet: a few archs a step, as the path sampler says, of the operators that the schedule allows."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,7 +13,7 @@ from shiftaddnas.engine.batch_norm import Statistics, batch_norm_statistics, len
 from shiftaddnas.engine.optimization import Optimization
 from shiftaddnas.engine.paths import PathSampler
 from shiftaddnas.engine.schedule import OperatorSchedule
-from shiftaddnas.engine.task import Task
+from shiftaddnas.engine.task import Output, Task
 from shiftaddnas.spaces import Arch
 from shiftaddnas.supernets import Supernet
 from shiftaddnas.tracking import child_generator, child_seed
@@ -26,7 +27,7 @@ class SupernetModule(pl.LightningModule):
     optimisers leave them alone.
 
     Args:
-        probes: archs by name whose validation metrics are logged; each is evaluated with batch-norm statistics of its own.
+        probes: archs by name whose validation metrics are logged, each with batch-norm statistics of its own.
         seed: of paths and augmentation, together with epoch, batch and rank.
     """
 
@@ -55,9 +56,7 @@ class SupernetModule(pl.LightningModule):
         self._space = supernet.space
 
     def configure_optimizers(self) -> Any:
-        operators = {
-            name: list(self.supernet.operator_parameters(name)) for name in self.optimization.operator_lr
-        }
+        operators = {name: list(self.supernet.operator_parameters(name)) for name in self.optimization.operator_lr}
         return self.optimization.configure(self.supernet, int(self.trainer.estimated_stepping_batches), operators)
 
     def on_train_epoch_start(self) -> None:
@@ -74,7 +73,7 @@ class SupernetModule(pl.LightningModule):
         rank = self.global_rank if self.sampler.per_rank else 0
         archs = self.sampler.archs(self._space, child_generator(self.seed, "paths", *step, rank))
 
-        outputs = [self.task.step(self.supernet, batch, arch) for arch in archs]
+        outputs = [self._step(arch, batch) for arch in archs]
         losses = [output.loss for output in outputs]
         if self.sampler.distill:
             teacher = outputs[0].logits.detach()
@@ -86,18 +85,20 @@ class SupernetModule(pl.LightningModule):
         self.log("train/regularizer", regularizer, on_step=False, on_epoch=True, batch_size=size)
         return loss
 
+    def _step(self, arch: Arch, batch: Any) -> Output:
+        return self.task.step(self.supernet, batch, arch)
+
     def on_validation_epoch_start(self) -> None:
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         batches = [self.transfer_batch_to_device(batch, self.device, 0) for batch in data.calibration_dataloader()]
         for name, arch in self.probes.items():
-            self._probe_statistics[name] = batch_norm_statistics(
-                self.supernet, batches, lambda batch, arch=arch: self.task.step(self.supernet, batch, arch)
-            )
+            step = partial(self._step, arch)
+            self._probe_statistics[name] = batch_norm_statistics(self.supernet, batches, step)
 
-    def validation_step(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002 (Lightning's signature)
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
         for name, arch in self.probes.items():
             with lent_statistics(self.supernet, self._probe_statistics[name]):
-                output = self.task.step(self.supernet, batch, arch)
+                output = self._step(arch, batch)
             metrics: Any = self.val_metrics[name]
             metrics.update(output.logits, self.task.targets(batch))
             self.log(f"val/loss_{name}", output.loss, batch_size=len(output.logits), sync_dist=True)

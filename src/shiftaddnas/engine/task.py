@@ -73,6 +73,6 @@ class Task(ABC):
     def targets(self, batch: Any) -> Tensor:
         """What `metrics()` compares the logits with."""
 
-    def augment(self, batch: Any, generator: torch.Generator) -> Any:  # noqa: ARG002
+    def augment(self, batch: Any, generator: torch.Generator) -> Any:
         """A training batch, changed at random."""
         return batch

@@ -104,7 +104,7 @@ class Add(KernelOperator):
     arithmetic = "add"
     target = Laplacian()
 
-    def target_std(self, fan_in: int) -> float:  # noqa: ARG002
+    def target_std(self, fan_in: int) -> float:
         return 1.0
 
     def convolve(

@@ -36,7 +36,7 @@ class OwnKernels(SlotKernels):
     def weights(self, operator: str, kernel: str) -> tuple[Tensor, ...]:
         return tuple(self.own.get_submodule(f"{operator}.{kernel}").parameters())
 
-    def divergence(self, operator: str, kernel: str) -> Tensor | None:  # noqa: ARG002
+    def divergence(self, operator: str, kernel: str) -> Tensor | None:
         return None
 
     def parameters_of(self, operator: str) -> Iterator[nn.Parameter]:

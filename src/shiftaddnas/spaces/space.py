@@ -86,10 +86,11 @@ class Space(ABC, Generic[S, W]):
 
     def crossover(self, first: Arch, second: Arch, rng: np.random.Generator) -> Arch | None:
         """A child that takes each decision from one of its parents; None where that leaves the space."""
+        parents = first.as_dict(), second.as_dict()
         decisions, state = [], self.start()
         while (decision := self.decision(state)) is not None:
             name = decision.name
-            parent = (first, second)[rng.integers(2)].as_dict()
+            parent = parents[rng.integers(2)]
             if parent.get(name) not in decision.options:
                 return None
             decisions.append((name, parent[name]))
@@ -262,7 +263,7 @@ class Space(ABC, Generic[S, W]):
     def extremes(self, prices: Mapping[Term, float]) -> tuple[float, float]:
         """The exact least and greatest sum of term prices over all archs."""
         negated = {term: -price for term, price in prices.items()}
-        return self._least_from(self.start(), prices, {}), -self._least_from(self.start(), negated, {})
+        return self._least_from(self.start(), prices, {}), 0.0 - self._least_from(self.start(), negated, {})
 
     def _least(self, state: S, choice: Choice, prices: Mapping[Term, float], known: dict[S, float]) -> float:
         price = sum(prices[term] for term in self.decision_terms(state, choice))
