@@ -1,5 +1,10 @@
 """What several test files need: the shipped spaces."""
 
+import os
+
+# As many tests as cores run at once; threads of torch beside them would only get in each other's way.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 
 from composed import built

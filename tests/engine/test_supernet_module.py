@@ -27,13 +27,13 @@ from shiftaddnas.supernets import Supernet
 from tasks.image_classification import HybridSpace, ImageClassification
 
 
-class StopAfter(pl.Callback):
-    """Ends the process' training abruptly after an epoch, behind the checkpoint."""
+class StopBefore(pl.Callback):
+    """Ends a training abruptly at the start of an epoch, behind the checkpoint of the one before."""
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.current_epoch == self.epoch:
             raise KilledError
 
@@ -89,7 +89,7 @@ def test_a_killed_training_ends_as_the_uninterrupted_one(digits_space: HybridSpa
 
     keep = ResumeCheckpoint(tmp_path / "resume.ckpt", tmp_path / "final.ckpt", {})
     with pytest.raises(KilledError):
-        fit(module(digits_space, UniformPaths(), schedule), 4, keep, StopAfter(1))
+        fit(module(digits_space, UniformPaths(), schedule), 4, keep, StopBefore(2))
     assert not (tmp_path / "final.ckpt").exists()
     resumed = module(digits_space, UniformPaths(), schedule)
     resumed_metrics = fit(resumed, 4, keep, ckpt_path=tmp_path / "resume.ckpt")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from shiftaddnas.errors import UserError
-from shiftaddnas.ops import AdderConv2d, adder, adder_conv2d
+from shiftaddnas.ops import AdderConv2d, adder_conv2d, unfolded
 
 
 def loops(
@@ -100,7 +100,7 @@ def test_chunks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> Non
     w = torch.randn(6, 2, 3, 3, generator=generator, dtype=torch.float64)
     results = []
     for max_columns in (2**20, 2 * 4 * 9 * 16, 1):
-        monkeypatch.setattr(adder, "MAX_COLUMNS", max_columns)
+        monkeypatch.setattr(unfolded, "MAX_COLUMNS", max_columns)
         xs, ws = x.clone().requires_grad_(), w.clone().requires_grad_()
         y = adder_conv2d(xs, ws, groups=2)
         torch.autograd.backward(y, y.detach().cos())

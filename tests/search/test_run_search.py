@@ -218,7 +218,7 @@ class Repeating(Searcher):
     """Proposes one arch three times, and remembers what it is told."""
 
     def __init__(self) -> None:
-        super().__init__(SPACE)
+        super().__init__(SPACE, Feasibility(CodeSum(SPACE), Limits()))
         self.told: list[Result] = []
 
     @property

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -65,7 +65,10 @@ def start(config_name: str, job: Callable[[DictConfig], object]) -> None:
 
     try:
         hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(guarded)()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as error:
+        # Lightning turns an interruption of a training into an exit.
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, KeyboardInterrupt):
+            raise
         _fail("interrupted; the same command goes on where it stopped", 130)
     except (UserError, HydraException, OmegaConfBaseException) as error:
         if full_errors:
@@ -83,6 +86,10 @@ def _one_line(error: Exception, config_name: str) -> str:
     unknown = re.match(r"Could not override '([^']*)'", text) or re.match(r"Key '([^']*)' is not in struct", text)
     if unknown:
         return _unknown_setting(unknown[1], config_name)
+    if isinstance(error, OverrideParseException):
+        return (
+            f"{error.override} is not an override ({text.splitlines()[0]}); write setting=value, in quotes if need be"
+        )
     parts = [text]
     if isinstance(error.__cause__, OmegaConfBaseException) and str(error.__cause__) not in text:
         parts.append(str(error.__cause__))

@@ -14,7 +14,7 @@ def find_arch(name: str, space: Space[Any, Any]) -> Arch:
     Raises:
         UserError: there is no such file or name, or the arch is not of this space.
     """
-    shipped = {path.stem: path for path in sorted((config_folder() / "arch").glob("*.yaml"))}
+    shipped = {path.stem: path for path in sorted((config_folder() / "archs").glob("*.yaml"))}
     path = Path(name)
     if not path.is_file():
         if name not in shipped:

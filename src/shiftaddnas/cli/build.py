@@ -105,11 +105,22 @@ def _converted(value: Any, hint: Any, name: str) -> Any:
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = name + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
-        raise UserError(f"{where}={first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
+        raise UserError(_explain(error, value, name)) from None
     except TypeError:  # a protocol that cannot be checked
         return value
+
+
+def _explain(error: ValidationError, value: Any, name: str) -> str:
+    """Which setting is wrong and what it may be; of a type with alternatives, all of them."""
+    first, *others = error.errors()
+    for part in first["loc"]:
+        try:
+            value = value[part]
+        except (TypeError, KeyError, IndexError):
+            break  # from here on the location names the alternatives of the type
+        name += f"[{part}]" if isinstance(part, int) else f".{part}"
+    messages = dict.fromkeys(one["msg"] for one in (first, *others) if one["input"] == first["input"])
+    return f"{name}={first['input']!r}: {' or '.join(messages)}"
 
 
 def _adapter(hint: Any) -> TypeAdapter[Any] | None:

@@ -11,7 +11,6 @@ from rich.progress import (
     Progress,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
@@ -20,13 +19,11 @@ from shiftaddnas.search import Record, Searcher
 
 def progress_bar(console: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description:<12}"),
-        BarColumn(bar_width=24),
+        TextColumn("{task.description:<18}"),
+        BarColumn(bar_width=12),
         MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
         TextColumn("{task.fields[status]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
         console=console,
     )
 
@@ -92,8 +89,7 @@ class SearchProgress:
         if record.score is not None:
             better = max if self._maximize else min
             self._best = record.score if self._best is None else better(self._best, record.score)
-        state = self._searcher.state_dict()
-        feasible = state["num_feasible"] / max(1, state["num_drawn"])
+        feasible = self._searcher.feasible.num_passed / max(1, self._searcher.feasible.num_asked)
         best = "none" if self._best is None else f"{self._best:.4g}"
         status = f"generation {record.generation}, best {self._metric} {best}, {feasible:.0%} feasible"
         self._bar.update(self._task, completed=record.index + 1, status=status)

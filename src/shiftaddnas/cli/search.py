@@ -9,7 +9,7 @@ from shiftaddnas.cli.app import start
 
 if TYPE_CHECKING:  # torch and Lightning are imported when a job runs, so that --help answers at once
     from shiftaddnas.cli.session import Session
-    from shiftaddnas.search import Limits, Record
+    from shiftaddnas.search import Record, Searcher
     from shiftaddnas.supernets import Supernet
 
 
@@ -24,26 +24,30 @@ def run(config: DictConfig) -> float | None:
 
     with open_session(config) as (session, state):
         if state != "finished":
-            limits = _limits(session)
-            supernet, records = _searched_supernet(session, limits)
-            _finish(session, limits, supernet, records)
+            searcher = _searcher(session)
+            supernet, records = _searched_supernet(session, searcher)
+            _finish(session, searcher, supernet, records)
         if not session.folder.report.exists():
             write_report(session.folder)
         print_summary(session.folder, session.console)
         return session.score()
 
 
-def _limits(session: "Session") -> "Limits":
-    from shiftaddnas.search import Limits, split_limits
+def _searcher(session: "Session") -> "Searcher":
+    from shiftaddnas.cli.build import build
+    from shiftaddnas.search import Feasibility, Limits, split_limits
+    from shiftaddnas.tracking import child_generator
 
-    settings, _ = split_limits(session.config["search"])
-    limits = Limits.from_settings(settings, session.cost, session.space.name)
+    bounds, settings = split_limits(session.config["search"])
+    limits = Limits.from_settings(bounds, session.cost, session.space.name)
     for note in limits.notes:
         session.console.print(f"note: {note}")
-    return limits
+    feasible = Feasibility(session.cost, limits)
+    rng = child_generator(session.seed, "search")
+    return build(settings, "search", space=session.space, feasible=feasible, rng=rng)  # type: ignore[no-any-return]
 
 
-def _searched_supernet(session: "Session", limits: "Limits") -> "tuple[Supernet, list[Record]]":
+def _searched_supernet(session: "Session", searcher: "Searcher") -> "tuple[Supernet, list[Record]]":
     """The supernet with its records: loaded where it is trained already, else trained and searched in one go."""
     from shiftaddnas.search.callback import SearchCallback
 
@@ -51,42 +55,31 @@ def _searched_supernet(session: "Session", limits: "Limits") -> "tuple[Supernet,
     path = Path(given) if given is not None else session.folder.supernet
     if given is not None or path.is_file():
         supernet = session.load_supernet(path)
-        return supernet, _search(session, limits, supernet)
+        return supernet, _search(session, searcher, supernet)
     supernet = session.supernet()
-    callback = SearchCallback(lambda _: _search(session, limits, supernet))
+    callback = SearchCallback(lambda _: _search(session, searcher, supernet))
     with session.timed("supernet"):
         session.fit_supernet(supernet, [callback])
     assert callback.records is not None
     return supernet, callback.records
 
 
-def _search(session: "Session", limits: "Limits", supernet: "Supernet") -> "list[Record]":
-    from shiftaddnas.cli.build import build
+def _search(session: "Session", searcher: "Searcher", supernet: "Supernet") -> "list[Record]":
     from shiftaddnas.cli.progress import SearchProgress
     from shiftaddnas.engine import SupernetEvaluator
-    from shiftaddnas.search import Feasibility, SearchLog, run_search, split_limits
-    from shiftaddnas.tracking import child_generator
+    from shiftaddnas.search import SearchLog, run_search
 
-    _, settings = split_limits(session.config["search"])
-    searcher = build(
-        settings,
-        "search",
-        space=session.space,
-        feasible=Feasibility(session.cost, limits),
-        rng=child_generator(session.seed, "search"),
-    )
     data: Any = session.task.datamodule()
     evaluator = SupernetEvaluator(supernet, session.task, data)
+    log = SearchLog(session.folder.search_log)
     with (
         session.timed("search"),
         SearchProgress(session.console, searcher, evaluator.metric, evaluator.maximize) as progress,
     ):
-        return run_search(
-            searcher, evaluator, session.cost, SearchLog(session.folder.search_log), on_record=progress.update
-        )
+        return run_search(searcher, evaluator, session.cost, log, on_record=progress.update)
 
 
-def _finish(session: "Session", limits: "Limits", supernet: "Supernet", records: "list[Record]") -> None:
+def _finish(session: "Session", searcher: "Searcher", supernet: "Supernet", records: "list[Record]") -> None:
     """Retrain the winner and, of the same shape, the networks that only multiply and that hardly do; record it all."""
     from dataclasses import asdict
 
@@ -136,7 +129,8 @@ def _finish(session: "Session", limits: "Limits", supernet: "Supernet", records:
                 "maximize": session.task.maximize,
             },
             "objective": session.objective,
-            "limits": str(limits),
+            "limits": str(searcher.feasible.limits),
+            "searcher": searcher.state_dict(),
             "evaluated": len(records),
             "supernet": {
                 "num_params": sum(parameter.numel() for parameter in supernet.parameters()),

@@ -204,22 +204,28 @@ class Session:
             torch.manual_seed(child_seed(self.seed, *names))
             yield
 
-    def fit_supernet(self, supernet: Supernet, callbacks: Sequence[Callback] = ()) -> dict[str, float]:
-        """Train a supernet to its end, from where an earlier process stopped; its last validation metrics."""
-        random = self.space.sample(child_generator(self.seed, "probe"))
+    def fit_supernet(self, supernet: Supernet, callbacks: Sequence[Callback] = ()) -> None:
+        """Train a supernet to its end, from where an earlier process stopped."""
+        self._fit(self._supernet_module(supernet), "supernet", self.folder.supernet, callbacks)
+
+    def validate_supernet(self, supernet: Supernet) -> dict[str, float]:
+        """The validation metrics of the largest arch, the cheapest and a random one."""
+        trainer = self._trainer([], "supernet")
+        trainer.validate(self._supernet_module(supernet), datamodule=self.task.datamodule(), verbose=False)
+        return _numbers(trainer.callback_metrics, "val/")
+
+    def _supernet_module(self, supernet: Supernet) -> SupernetModule:
         probes = {
             "largest": self.space.cheapest({term: -count for term, count in self.multiplications.items()}),
             "cheapest": self.space.cheapest(self.prices),
-            "random": random,
+            "random": self.space.sample(child_generator(self.seed, "probe")),
         }
-        module = SupernetModule(supernet, self.task, self.optimization, self.sampler, self.schedule, probes, self.seed)
-        trainer = self._fit(module, "supernet", self.folder.supernet, callbacks)
-        return _numbers(trainer.callback_metrics, "val/")
+        return SupernetModule(supernet, self.task, self.optimization, self.sampler, self.schedule, probes, self.seed)
 
     def fit_subnet(
         self, network: nn.Module, stage: str, final: Path, *, max_epochs: int | None = None
     ) -> dict[str, float]:
-        """Train a network on its own to its end and test it once; its test metrics."""
+        """Train a network on its own to its end, unless it was already, and test it; its test metrics."""
         module = SubnetModule(network, self.task, self.optimization, self.seed)
         overrides = {} if max_epochs is None else {"max_epochs": max_epochs}
         trainer = self._fit(module, stage, final, (), **overrides)
@@ -243,18 +249,15 @@ class Session:
         self, module: pl.LightningModule, stage: str, final: Path, callbacks: Sequence[Callback], **overrides: Any
     ) -> pl.Trainer:
         resume = self.folder.resume / f"{stage.replace('/', '-')}.ckpt"
-        network = {key: self.config[key] for key in NETWORK_KEYS}
-        keep = ResumeCheckpoint(resume, final, network)
+        keep = ResumeCheckpoint(resume, final, {key: self.config[key] for key in NETWORK_KEYS})
         trainer = self._trainer([keep, *callbacks], stage, **overrides)
-        resumes = resume.is_file()
+        if final.is_file():  # an earlier process came this far
+            module.load_state_dict(load_checkpoint(final)["state_dict"])
+            return trainer
         rows = MetricsCsv(self.folder.metrics, stage=stage)
-        rows.truncate(int(load_checkpoint(resume)["global_step"]) if resumes else 0)
-        trainer.fit(
-            module,
-            datamodule=self.task.datamodule(),
-            ckpt_path=resume if resumes else None,
-            weights_only=True if resumes else None,
-        )
+        rows.truncate(int(load_checkpoint(resume)["global_step"]) if resume.is_file() else 0)
+        going_on = resume if resume.is_file() else None
+        trainer.fit(module, datamodule=self.task.datamodule(), ckpt_path=going_on, weights_only=True)
         return trainer
 
     def _trainer(self, callbacks: Sequence[Callback], stage: str, **overrides: Any) -> pl.Trainer:

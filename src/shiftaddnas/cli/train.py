@@ -32,13 +32,13 @@ def run(config: DictConfig) -> float | None:
 def _train_supernet(session: "Session") -> None:
     supernet = session.supernet_or_loaded()
     with session.timed("supernet"):
-        validation = session.fit_supernet(supernet)
+        session.fit_supernet(supernet)
     session.write_results(
         {
             "kind": "supernet",
             "sharing": session.sharing.name,
             "num_params": sum(parameter.numel() for parameter in supernet.parameters()),
-            "val": validation,
+            "val": session.validate_supernet(supernet),
             "checkpoint": session.folder.supernet.name,
         }
     )

@@ -13,11 +13,22 @@ from shiftaddnas.errors import UserError
 
 def save_checkpoint(trainer: pl.Trainer, path: Path) -> None:
     """Lightning's checkpoint of everything a training needs to go on; the file appears under its name when complete."""
+    _save_partial(trainer, path)
+    _complete(trainer, path)
+
+
+def _save_partial(trainer: pl.Trainer, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    trainer.save_checkpoint(partial)
-    if trainer.is_global_zero:
-        partial.replace(path)
+    trainer.save_checkpoint(_partial(path))
+
+
+def _complete(trainer: pl.Trainer, path: Path) -> None:
+    if trainer.is_global_zero and _partial(path).exists():
+        _partial(path).replace(path)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -67,9 +78,14 @@ class ResumeCheckpoint(pl.Callback):
         checkpoint["config"] = self.config
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        save_checkpoint(trainer, self.path)
+        # Lightning logs the epoch's metrics after this hook: only then is the epoch over for whoever goes on from here.
+        _save_partial(trainer, self.path)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        _complete(trainer, self.path)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         save_checkpoint(trainer, self.final)
         if trainer.is_global_zero:
-            self.path.unlink(missing_ok=True)
+            for path in (self.path, _partial(self.path)):
+                path.unlink(missing_ok=True)

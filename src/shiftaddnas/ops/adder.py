@@ -1,26 +1,20 @@
 """Adder layers (AdderNet, CVPR 2020): the L1 distance between patch and kernel in the place of their dot product.
 
-Forward and gradients are written once, over unfolded columns, and hold for every stride, padding, dilation and number
-of groups.
+Here are the functions and their gradients; what computes them is chosen in `shiftaddnas.ops.backend`.
 """
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from shiftaddnas.errors import UserError
-from shiftaddnas.ops.pair import IntPair, pair
-
-# B batch, C channels in, F filters, R x S kernel, G groups, K = C/G R S taps of a filter, L output positions, f = F/G
-
-# Elements of the columns held at once, as measured: smaller chunks pay more overhead per filter, larger ones leave the
-# cache.
-MAX_COLUMNS = 2**20
+from shiftaddnas.ops import native, unfolded
+from shiftaddnas.ops.backend import adder_backend
+from shiftaddnas.ops.geometry import Geometry
+from shiftaddnas.ops.pair import IntPair
 
 
 def adder_conv2d(
@@ -51,112 +45,52 @@ def adder_conv2d(
         UserError: channels and groups do not fit, or the kernel is larger than the padded input.
     """
     dtype = torch.promote_types(torch.promote_types(x_BCHW.dtype, weight_FCRS.dtype), torch.float32)
-    geometry = _Geometry(x_BCHW, weight_FCRS, pair(stride), pair(padding), pair(dilation), groups)
-    y_BFHW: Tensor = _AdderConv2d.apply(x_BCHW.to(dtype), weight_FCRS.to(dtype), geometry, eta)
+    x_BCHW, weight_FCRS = x_BCHW.to(dtype), weight_FCRS.to(dtype)
+    geometry = Geometry.of(x_BCHW, weight_FCRS, stride, padding, dilation, groups)
+    compiled = x_BCHW.device.type == "cpu" and dtype == torch.float32 and adder_backend() == "native"
+    y_BFHW: Tensor = _Adder.apply(x_BCHW, weight_FCRS, geometry, eta, compiled)
     return y_BFHW if bias is None else y_BFHW + bias.view(-1, 1, 1)
 
 
-class _Geometry:
-    """How patches become columns: kernel size, stride, padding, dilation, groups, and the output's size."""
+def adder_linear(x: Tensor, weight_FC: Tensor, bias: Tensor | None = None, *, eta: float | None = None) -> Tensor:
+    """y = -sum |x - w| over the features: (..., C) to (..., F), as `F.linear`; see `adder_conv2d`.
 
-    def __init__(
-        self,
-        x_BCHW: Tensor,
-        weight_FCRS: Tensor,
-        stride: tuple[int, int],
-        padding: tuple[int, int],
-        dilation: tuple[int, int],
-        groups: int,
-    ) -> None:
-        channels, filters = x_BCHW.shape[1], weight_FCRS.shape[0]
-        if channels != weight_FCRS.shape[1] * groups or filters % groups:
-            raise UserError(
-                f"groups={groups} does not fit {channels} input channels and kernels of shape "
-                f"{tuple(weight_FCRS.shape)}; both channel counts must be divisible by it"
-            )
-        self.kernel = weight_FCRS.shape[2], weight_FCRS.shape[3]
-        self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
-        self.input_size = x_BCHW.shape[2], x_BCHW.shape[3]
-        self.output_size = tuple(
-            (size + 2 * pad - spread * (taps - 1) - 1) // step + 1
-            for size, pad, spread, taps, step in zip(
-                self.input_size, padding, dilation, self.kernel, stride, strict=True
-            )
+    Raises:
+        UserError: the features of input and weight differ.
+    """
+    if x.shape[-1] != weight_FC.shape[1]:
+        raise UserError(
+            f"an input of {x.shape[-1]} features does not fit a weight of shape {tuple(weight_FC.shape)}; "
+            f"its second size must be the same"
         )
-        if min(self.output_size) < 1:
-            raise UserError(
-                f"a kernel of {self.kernel} does not fit an input of {self.input_size}, padded by {padding}"
-            )
-
-    def chunks(self, x_BCHW: Tensor) -> Iterator[slice]:
-        """Slices of the batch whose columns fit into MAX_COLUMNS elements (one image at least)."""
-        columns = x_BCHW.shape[1] * math.prod(self.kernel) * math.prod(self.output_size)
-        step = max(1, MAX_COLUMNS // columns)
-        return (slice(start, start + step) for start in range(0, x_BCHW.shape[0], step))
-
-    def unfold(self, x_BCHW: Tensor) -> Tensor:
-        columns = F.unfold(x_BCHW, self.kernel, self.dilation, self.padding, self.stride)
-        return columns.view(x_BCHW.shape[0], self.groups, -1, columns.shape[-1])
-
-    def fold(self, columns_BGKL: Tensor) -> Tensor:
-        """The adjoint of `unfold`: every column entry is added to the input position that it was read from."""
-        return F.fold(
-            columns_BGKL.flatten(1, 2), self.input_size, self.kernel, self.dilation, self.padding, self.stride
-        )
+    y_BF = adder_conv2d(x.reshape(-1, x.shape[-1], 1, 1), weight_FC[:, :, None, None], eta=eta).flatten(1)
+    y = y_BF.view(*x.shape[:-1], weight_FC.shape[0])
+    return y if bias is None else y + bias
 
 
-class _AdderConv2d(torch.autograd.Function):
+class _Adder(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x_BCHW: Tensor, weight_FCRS: Tensor, geometry: _Geometry, eta: float | None) -> Tensor:
+    def forward(x_BCHW: Tensor, weight_FCRS: Tensor, geometry: Geometry, eta: float | None, compiled: bool) -> Tensor:
+        if compiled:
+            return native.outputs(x_BCHW, weight_FCRS, geometry)
+        return unfolded.outputs(x_BCHW, weight_FCRS, geometry)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x_BCHW, weight_FCRS, ctx.geometry, ctx.eta, ctx.compiled = inputs
         ctx.save_for_backward(x_BCHW, weight_FCRS)
-        ctx.geometry, ctx.eta = geometry, eta
-        w_GfK1 = weight_FCRS.reshape(geometry.groups, weight_FCRS.shape[0] // geometry.groups, -1, 1)
-        y_BFHW = x_BCHW.new_empty(x_BCHW.shape[0], weight_FCRS.shape[0], *geometry.output_size)
-        y_BGfL = y_BFHW.view(x_BCHW.shape[0], *w_GfK1.shape[:2], -1)
-        for chunk in geometry.chunks(x_BCHW):
-            columns_BGKL = geometry.unfold(x_BCHW[chunk])
-            distance_BGKL = torch.empty_like(columns_BGKL)
-            for f in range(w_GfK1.shape[1]):
-                torch.sub(columns_BGKL, w_GfK1[:, f], out=distance_BGKL)
-                y_BGfL[chunk, :, f] = distance_BGKL.abs_().sum(2)
-        return y_BFHW.neg_()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_BFHW: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, grad_BFHW: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         x_BCHW, weight_FCRS = ctx.saved_tensors
-        geometry: _Geometry = ctx.geometry
-        needs_x, needs_weight = ctx.needs_input_grad[:2]
-        grad_x_BCHW = torch.empty_like(x_BCHW) if needs_x else None
-        w_GfK = weight_FCRS.reshape(geometry.groups, weight_FCRS.shape[0] // geometry.groups, -1)
-        grad_w_GfK = torch.zeros_like(w_GfK) if needs_weight else None
-        grad_BGfL = grad_BFHW.reshape(x_BCHW.shape[0], *w_GfK.shape[:2], -1)
+        kernels = native if ctx.compiled else unfolded
+        grad_x_BCHW = grad_w_FCRS = None
         with torch.autocast(x_BCHW.device.type, enabled=False):
-            for chunk in geometry.chunks(x_BCHW):
-                columns_BGKL = geometry.unfold(x_BCHW[chunk])
-                if grad_w_GfK is not None:
-                    grad_w_GfK += _weight_gradient(columns_BGKL, w_GfK, grad_BGfL[chunk])
-                if grad_x_BCHW is not None:
-                    grad_x_BCHW[chunk] = geometry.fold(_input_gradient(columns_BGKL, w_GfK, grad_BGfL[chunk]))
-        if grad_w_GfK is None:
-            return grad_x_BCHW, None, None, None
-        if ctx.eta is not None:
-            grad_w_GfK *= ctx.eta * math.sqrt(grad_w_GfK.numel()) / grad_w_GfK.norm().clamp_min(1e-12)
-        return grad_x_BCHW, grad_w_GfK.view_as(weight_FCRS), None, None
-
-
-def _weight_gradient(columns_BGKL: Tensor, w_GfK: Tensor, grad_BGfL: Tensor) -> Tensor:
-    """Sum over the positions of (x - w) g, as the matrix product g^T X - diag(g^T 1) w."""
-    columns_GPK = columns_BGKL.permute(1, 0, 3, 2).flatten(1, 2)
-    grad_GfP = grad_BGfL.permute(1, 2, 0, 3).flatten(2)
-    return grad_GfP @ columns_GPK - grad_GfP.sum(2, keepdim=True) * w_GfK
-
-
-def _input_gradient(columns_BGKL: Tensor, w_GfK: Tensor, grad_BGfL: Tensor) -> Tensor:
-    """Sum over the filters of clamp(w - x, -1, 1) g, for every column entry."""
-    grad_BGKL = torch.zeros_like(columns_BGKL)
-    hard_tanh_BGKL = torch.empty_like(columns_BGKL)
-    for f in range(w_GfK.shape[1]):
-        torch.sub(w_GfK[:, f].unsqueeze(-1), columns_BGKL, out=hard_tanh_BGKL)
-        grad_BGKL.addcmul_(hard_tanh_BGKL.clamp_(-1, 1), grad_BGfL[:, :, f].unsqueeze(2))
-    return grad_BGKL
+            if ctx.needs_input_grad[0]:
+                grad_x_BCHW = kernels.input_gradient(x_BCHW, weight_FCRS, grad_BFHW, ctx.geometry)
+            if ctx.needs_input_grad[1]:
+                grad_w_FCRS = kernels.weight_gradient(x_BCHW, weight_FCRS, grad_BFHW, ctx.geometry)
+                if ctx.eta is not None:
+                    grad_w_FCRS *= ctx.eta * math.sqrt(grad_w_FCRS.numel()) / grad_w_FCRS.norm().clamp_min(1e-12)
+        return grad_x_BCHW, grad_w_FCRS, None, None, None

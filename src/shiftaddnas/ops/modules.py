@@ -1,15 +1,19 @@
-"""Layers of one operator with their own kernels, as drop-in replacements of `nn.Conv2d`.
+"""Layers of one operator with their own kernels, as drop-in replacements of `nn.Conv2d` and `nn.Linear`.
 
-Padding is with zeros and given in numbers; the rest of the signature is that of `nn.Conv2d`.
+Padding is with zeros and given in numbers; the rest of the signatures is theirs.
 """
 
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shiftaddnas.ops.operators import Add, KernelOperator, KernelShape, Shift, ShiftForm
+from shiftaddnas.ops.adder import adder_linear
+from shiftaddnas.ops.operators import Add, KernelOperator, KernelShape, Shift, ShiftForm, fan_in
 from shiftaddnas.ops.pair import IntPair, pair
+
+_SHIFT_TENSORS: dict[ShiftForm, tuple[str, ...]] = {"q": ("weight",), "ps": ("shift", "sign")}
 
 
 class KernelConv2d(nn.Module):
@@ -39,9 +43,7 @@ class KernelConv2d(nn.Module):
         shape: KernelShape = (out_channels, in_channels // groups, *self.kernel_size)
         for name, tensor in zip(tensor_names, operator.initial(shape, generator), strict=True):
             self.register_parameter(name, nn.Parameter(tensor))
-        bound = 1 / math.sqrt(math.prod(shape[1:]))
-        initial_bias = bound * (2 * torch.rand(out_channels, generator=generator) - 1)
-        self.bias = nn.Parameter(initial_bias) if bias else None
+        self.bias = _initial_bias(shape, generator) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         return self.operator.convolve(
@@ -114,7 +116,7 @@ class ShiftConv2d(KernelConv2d):
     ) -> None:
         super().__init__(
             Shift(form, weight_bits),
-            ("weight",) if form == "q" else ("shift", "sign"),
+            _SHIFT_TENSORS[form],
             in_channels,
             out_channels,
             kernel_size,
@@ -125,3 +127,65 @@ class ShiftConv2d(KernelConv2d):
             bias=bias,
             generator=generator,
         )
+
+
+class AdderLinear(nn.Module):
+    """`nn.Linear` with additions only (see `adder_linear`); the parameter is `weight`, from N(0, 1)."""
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        eta: float | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.in_features, self.out_features, self.eta = in_features, out_features, eta
+        shape: KernelShape = (out_features, in_features, 1, 1)
+        (kernel,) = Add(eta).initial(shape, generator)
+        self.weight = nn.Parameter(kernel.flatten(1))
+        self.bias = _initial_bias(shape, generator) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return adder_linear(x, self.weight, self.bias, eta=self.eta)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}, eta={self.eta}"
+
+
+class ShiftLinear(nn.Module):
+    """`nn.Linear` with power-of-two weights: the parameter is `weight` ("q"), or `shift` and `sign` ("ps")."""
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        form: ShiftForm = "q",
+        weight_bits: int = 5,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        self.operator = Shift(form, weight_bits)
+        self.tensor_names = _SHIFT_TENSORS[form]
+        shape: KernelShape = (out_features, in_features, 1, 1)
+        for name, kernel in zip(self.tensor_names, self.operator.initial(shape, generator), strict=True):
+            self.register_parameter(name, nn.Parameter(kernel.flatten(1)))
+        self.bias = _initial_bias(shape, generator) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        tensors = tuple(self.get_parameter(name) for name in self.tensor_names)
+        return F.linear(x, self.operator.weight(tensors), self.bias)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}, operator={self.operator}"
+
+
+def _initial_bias(shape: KernelShape, generator: torch.Generator | None) -> nn.Parameter:
+    """Uniform within 1 / sqrt(fan-in), as in `nn.Conv2d` and `nn.Linear`."""
+    bound = 1 / math.sqrt(fan_in(shape))
+    return nn.Parameter(bound * (2 * torch.rand(shape[0], generator=generator) - 1))

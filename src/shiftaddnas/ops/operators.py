@@ -170,11 +170,13 @@ class Shift(KernelOperator):
         dilation: IntPair = 1,
         groups: int = 1,
     ) -> Tensor:
+        return F.conv2d(x, self.weight(tensors), bias, stride, padding, dilation, groups)
+
+    def weight(self, tensors: tuple[Tensor, ...]) -> Tensor:
+        """The power-of-two weights that the tensors stand for, of their shape."""
         if self.form == "q":
-            weight = power_of_two(tensors[0], weight_bits=self.weight_bits)
-        else:
-            weight = power_of_two_from_exponent(tensors[0], tensors[1], weight_bits=self.weight_bits)
-        return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
+            return power_of_two(tensors[0], weight_bits=self.weight_bits)
+        return power_of_two_from_exponent(tensors[0], tensors[1], weight_bits=self.weight_bits)
 
 
 OPERATORS: dict[str, type[KernelOperator]] = {operator.name: operator for operator in (Conv, Add, Shift)}

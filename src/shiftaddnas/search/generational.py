@@ -21,7 +21,7 @@ class GenerationalSearcher(Searcher):
     """
 
     def __init__(self, space: Space[Any, Any], feasible: Feasibility, rng: np.random.Generator, law: Law) -> None:
-        super().__init__(space)
+        super().__init__(space, feasible)
         self.rng = rng
         self.draws = Draws(space, feasible, rng, law)
         self.results: dict[Arch, Result | None] = {}
@@ -46,7 +46,7 @@ class GenerationalSearcher(Searcher):
             self._queue.extend(self.make_generation(self._num_generations))
             if not self._queue and not self.results:
                 raise UserError(
-                    f"no arch of space {self.space.name} can be searched: {self.draws.feasible.explain()}; "
+                    f"no arch of space {self.space.name} can be searched: {self.feasible.explain()}; "
                     "relax the limits search.max_... and search.min_..."
                 )
             self._finished = not self._queue
@@ -62,12 +62,11 @@ class GenerationalSearcher(Searcher):
             self._num_told += 1
 
     def state_dict(self) -> dict[str, Any]:
-        feasible = self.draws.feasible
         return {
             "num_generations": self._num_generations,
             "num_proposed": len(self.results),
             "num_told": self._num_told,
-            "num_drawn": feasible.num_asked,
-            "num_feasible": feasible.num_passed,
-            "num_cost_failures": feasible.num_failed,
+            "num_drawn": self.feasible.num_asked,
+            "num_feasible": self.feasible.num_passed,
+            "num_cost_failures": self.feasible.num_failed,
         }

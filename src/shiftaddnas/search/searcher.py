@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from shiftaddnas.search.feasibility import Feasibility
 from shiftaddnas.spaces import Arch, Space
 
 Origin = Literal["random", "mutation", "crossover"]
@@ -35,8 +36,9 @@ class Result:
 class Searcher(ABC):
     """An algorithm over a space. What it proposes depends only on its arguments, its generator and what it was told."""
 
-    def __init__(self, space: Space[Any, Any]) -> None:
+    def __init__(self, space: Space[Any, Any], feasible: Feasibility) -> None:
         self.space = space
+        self.feasible = feasible
 
     @property
     @abstractmethod

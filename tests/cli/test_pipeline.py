@@ -1,0 +1,215 @@
+"""The commands from end to end on the digits, with debug=fast: what they print, leave behind and can go on from."""
+
+import csv
+import json
+import shlex
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import command, environment, only_run, run, succeeded
+
+from shiftaddnas.search import read_records
+from shiftaddnas.spaces import read_choices
+from tasks.image_classification import HybridSpace
+
+pytestmark = pytest.mark.slow
+
+SMALL = ("debug=fast", "search.population=6", "logger.mode=disabled")
+ARTEFACTS = [
+    "best/arch.yaml",
+    "best/subnet.ckpt",
+    "config.yaml",
+    "manifest.json",
+    "metrics.csv",
+    "pareto.csv",
+    "report.html",
+    "results.json",
+    "search.jsonl",
+    "supernet.ckpt",
+]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an uninterrupted search."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "printed.txt").write_text(succeeded(run("search.py", *SMALL, folder=folder)))
+    return folder
+
+
+def results(folder: Path) -> dict[str, Any]:
+    """What a run found, without what differs from process to process."""
+    found: dict[str, Any] = json.loads((only_run(folder) / "results.json").read_text())
+    for name in ("seconds", "date", "command", "retrain_command"):
+        del found[name]
+    return found
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def test_a_run_folder_is_complete(whole: Path) -> None:
+    folder = only_run(whole)
+    for artefact in ARTEFACTS:
+        assert (folder / artefact).is_file(), artefact
+    assert not (folder / "resume").exists() or not list((folder / "resume").iterdir())
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["config_hash"] == folder.name
+    assert {"torch", "pytorch-lightning", "hydra-core"} <= set(manifest["versions"])
+    stages = {row["stage"] for row in rows(folder / "metrics.csv")}
+    assert {"supernet", "retrain/winner"} <= stages
+
+
+def test_what_is_printed_says_what_was_found(whole: Path) -> None:
+    printed = (whole / "printed.txt").read_text()
+    folder = only_run(whole)
+    found = json.loads((folder / "results.json").read_text())
+    for text in ("Pareto front", "winner", "all-multiplication", "all-cheap", str(folder), "arch.yaml"):
+        assert text in printed.replace("\n", "").replace("  ", " ") or text in printed
+    assert f"{found['winner']['test']['accuracy']:.2%}".replace("%", " %") in printed
+
+
+def test_the_limit_holds_and_the_front_is_not_dominated(whole: Path, digits_space: HybridSpace) -> None:
+    folder = only_run(whole)
+    records = read_records(folder / "search.jsonl")
+    assert len(records) == 12
+    assert all(record.costs["energy_mj"] <= 0.5 * 0.004969472 * (1 + 1e-9) for record in records)
+    for row in rows(folder / "pareto.csv"):
+        beaten = [
+            record
+            for record in records
+            if record.score is not None
+            and record.score >= float(row["score"])
+            and record.costs["energy_mj"] <= float(row["energy_mj"])
+            and (record.score, -record.costs["energy_mj"]) != (float(row["score"]), -float(row["energy_mj"]))
+        ]
+        assert not beaten
+    winner = digits_space.arch(read_choices(folder / "best" / "arch.yaml"))
+    assert winner.id == max(records, key=lambda record: record.score or 0).arch_id or winner.id in {
+        record.arch_id for record in records
+    }
+
+
+def test_a_finished_run_is_printed_again(whole: Path) -> None:
+    folder = only_run(whole)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    printed = succeeded(run("search.py", *SMALL, folder=whole))
+    assert "Pareto front" in printed
+    after = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_two_processes_search_alike(whole: Path, tmp_path: Path) -> None:
+    succeeded(run("search.py", *SMALL, folder=tmp_path))
+    assert (only_run(tmp_path) / "search.jsonl").read_bytes() == (only_run(whole) / "search.jsonl").read_bytes()
+    assert results(tmp_path) == results(whole)
+
+
+@pytest.mark.parametrize(
+    ("artefact", "lines"),
+    [("resume/supernet.ckpt", None), ("search.jsonl", 3), ("search.jsonl", 9), ("resume/retrain-winner.ckpt", None)],
+)
+def test_a_killed_search_ends_as_the_uninterrupted_one(
+    whole: Path, tmp_path: Path, artefact: str, lines: int | None
+) -> None:
+    kill_when(tmp_path, artefact, lines)
+    assert not list(tmp_path.rglob("results.json"))
+    succeeded(run("search.py", *SMALL, folder=tmp_path))
+    folder = only_run(tmp_path)
+    assert (folder / "search.jsonl").read_bytes() == (only_run(whole) / "search.jsonl").read_bytes()
+    assert results(tmp_path) == results(whole)
+    assert (folder / "metrics.csv").read_text() == (only_run(whole) / "metrics.csv").read_text()
+
+
+def kill_when(folder: Path, artefact: str, lines: int | None) -> None:
+    """Start the search and kill it, -9, when the artefact is there (with so many lines)."""
+    process = subprocess.Popen(
+        command("search.py", *SMALL), cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline:
+        found = list(folder.glob(f"runs/digits/*/{artefact}"))
+        if found and (lines is None or found[0].read_bytes().count(b"\n") >= lines):
+            break
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_the_retrain_command_gives_the_same_network(whole: Path) -> None:
+    found = json.loads((only_run(whole) / "results.json").read_text())
+    python, script, *arguments = shlex.split(found["retrain_command"])
+    assert (python, script) == ("python", "train.py")
+    succeeded(run("train.py", *arguments, "hydra.run.dir=again", "logger.mode=disabled", folder=whole))
+    again = json.loads((whole / "again" / "results.json").read_text())
+    assert again["test"] == found["winner"]["test"]
+    assert again["costs"] == found["winner"]["costs"]
+
+
+def test_a_supernet_is_searched_again_and_inherited_from(whole: Path) -> None:
+    checkpoint = only_run(whole) / "supernet.ckpt"
+    succeeded(run("search.py", *SMALL, f"ckpt={checkpoint}", "hydra.run.dir=searched", folder=whole))
+    assert (whole / "searched" / "search.jsonl").read_bytes() == (only_run(whole) / "search.jsonl").read_bytes()
+    assert not (whole / "searched" / "supernet.ckpt").exists()
+    arch = only_run(whole) / "best" / "arch.yaml"
+    succeeded(run("train.py", *SMALL[::2], f"ckpt={checkpoint}", f"arch={arch}", "hydra.run.dir=tuned", folder=whole))
+    assert json.loads((whole / "tuned" / "results.json").read_text())["kind"] == "subnet"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("sharing=independent", "sampling=fair", "schedule=progressive", "space.shift_form=ps"),
+        ("sharing=shared", "sampling=sandwich", "search=random", "hardware=fpga_zc706"),
+        ("sharing=quantile", "hardware=asic45nm_fix8", "search.max_energy_mj=null", "search.max_num_params=150000"),
+    ],
+)
+def test_options_work_together(options: tuple[str, ...], tmp_path: Path) -> None:
+    succeeded(run("search.py", "debug=fast", *options, folder=tmp_path))
+    assert (only_run(tmp_path) / "report.html").is_file()
+
+
+@pytest.mark.parametrize("launcher", [(), ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")])
+def test_a_sweep_has_a_folder_for_each_point(launcher: tuple[str, ...], tmp_path: Path) -> None:
+    succeeded(run("train.py", "-m", "seed=0,1", "debug=fast", "trainer.max_epochs=1", *launcher, folder=tmp_path))
+    runs = [path for path in (tmp_path / "runs" / "digits").iterdir() if path.is_dir()]
+    assert len(runs) == 2
+    assert {json.loads((path / "results.json").read_text())["seed"] for path in runs} == {0, 1}
+
+
+def test_a_bad_point_of_a_sweep_is_named(tmp_path: Path) -> None:
+    done = run("train.py", "-m", "sharing.num_bins=0,10", "debug=fast", folder=tmp_path)
+    assert done.returncode == 1
+    assert "sharing.num_bins=0" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_weights_and_biases_mirrors_a_run_without_an_account(tmp_path: Path) -> None:
+    succeeded(run("train.py", "debug=fast", "logger.mode=offline", folder=tmp_path))
+    assert list(only_run(tmp_path).glob("wandb/offline-run-*/*.wandb"))
+
+
+def test_interrupting_is_no_crash(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        command("train.py", "trainer.max_epochs=500", "logger.mode=disabled"),
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 200
+    while not list(tmp_path.glob("runs/digits/*/resume/supernet.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert "goes on where it stopped" in errors
