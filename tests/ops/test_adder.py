@@ -2,13 +2,21 @@
 
 import itertools
 import math
+from collections.abc import Iterator
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from shiftaddnas.errors import UserError
-from shiftaddnas.ops import AdderConv2d, adder_conv2d, unfolded
+from shiftaddnas.ops import AdderConv2d, AdderLinear, adder_conv2d, adder_linear, force_adder_backend, unfolded
+from shiftaddnas.ops.backend import AdderBackend
+
+
+@pytest.fixture(params=["torch", "native"], autouse=True)
+def backend(request: pytest.FixtureRequest) -> Iterator[AdderBackend]:
+    with force_adder_backend(request.param):
+        yield request.param
 
 
 def loops(
@@ -38,17 +46,21 @@ def loops(
 @pytest.mark.parametrize("dilation", [1, 2])
 @pytest.mark.parametrize("padding", [0, 1, 2])
 @pytest.mark.parametrize("stride", [1, 2, 3])
-def test_output_and_gradients_follow_the_formulas(stride: int, padding: int, dilation: int, groups: int) -> None:
+def test_output_and_gradients_follow_the_formulas(
+    stride: int, padding: int, dilation: int, groups: int, backend: AdderBackend
+) -> None:
+    dtype, tolerance = (torch.float64, 1e-10) if backend == "torch" else (torch.float32, 1e-5)
     generator = torch.Generator().manual_seed(stride + 10 * padding + 100 * dilation + 1000 * groups)
-    x = torch.randn(2, 8, 7, 6, generator=generator, dtype=torch.float64).requires_grad_()
-    w = torch.randn(8, 8 // groups, 3, 3, generator=generator, dtype=torch.float64).requires_grad_()
+    x = torch.randn(2, 8, 7, 6, generator=generator, dtype=dtype).requires_grad_()
+    w = torch.randn(8, 8 // groups, 3, 3, generator=generator, dtype=dtype).requires_grad_()
     y = adder_conv2d(x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
-    g = torch.randn(y.shape, generator=generator, dtype=torch.float64)
+    g = torch.randn(y.shape, generator=generator, dtype=dtype)
     torch.autograd.backward(y, g)
-    expected_y, expected_dw, expected_dx = loops(x.detach(), w.detach(), g, stride, padding, dilation, groups)
-    torch.testing.assert_close(y.detach(), expected_y, rtol=1e-10, atol=1e-10)
-    torch.testing.assert_close(w.grad, expected_dw, rtol=1e-10, atol=1e-10)
-    torch.testing.assert_close(x.grad, expected_dx, rtol=1e-10, atol=1e-10)
+    expected = loops(x.detach(), w.detach(), g, stride, padding, dilation, groups)
+    assert w.grad is not None
+    assert x.grad is not None
+    for value, by_formula in zip((y.detach(), w.grad, x.grad), expected, strict=True):
+        assert (value - by_formula).abs().max() <= tolerance * by_formula.abs().max()
 
 
 def test_one_patch_by_hand() -> None:
@@ -203,3 +215,33 @@ def test_layer_computes_the_function_with_its_parameters() -> None:
 def test_layer_starts_from_a_standard_normal_kernel() -> None:
     weight = AdderConv2d(64, 64, 3, generator=torch.Generator().manual_seed(0)).get_parameter("weight")
     assert weight.std().item() == pytest.approx(1, abs=0.02)
+
+
+def test_linear_is_minus_the_l1_distance() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 3, 20, generator=generator).requires_grad_()
+    w, bias = torch.randn(9, 20, generator=generator).requires_grad_(), torch.randn(9, generator=generator)
+    y = adder_linear(x, w, bias)
+    difference = x.detach().unsqueeze(2) - w.detach()
+    torch.testing.assert_close(y.detach(), bias - difference.abs().sum(-1))
+    g = torch.randn(y.shape, generator=generator)
+    torch.autograd.backward(y, g)
+    torch.testing.assert_close(w.grad, (g.unsqueeze(-1) * difference).sum((0, 1)))
+    torch.testing.assert_close(x.grad, (g.unsqueeze(-1) * -difference.clamp(-1, 1)).sum(2))
+
+
+def test_linear_layer_has_the_signature_and_parameters_of_nn_linear() -> None:
+    generator = torch.Generator().manual_seed(0)
+    layer, theirs = AdderLinear(200, 300, generator=generator), nn.Linear(200, 300)
+    assert {name: p.shape for name, p in layer.named_parameters()} == {
+        name: p.shape for name, p in theirs.named_parameters()
+    }
+    assert AdderLinear(200, 300, False).bias is None
+    assert layer.weight.std().item() == pytest.approx(1, abs=0.02)
+    x = torch.randn(5, 200, generator=generator)
+    assert torch.equal(layer(x), adder_linear(x, layer.weight, layer.bias))
+
+
+def test_linear_names_features_that_do_not_fit() -> None:
+    with pytest.raises(UserError, match="4 features"):
+        adder_linear(torch.zeros(2, 4), torch.zeros(3, 5))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from shiftaddnas.errors import UserError
-from shiftaddnas.ops import Shift, ShiftConv2d, power_of_two, power_of_two_from_exponent
+from shiftaddnas.ops import Shift, ShiftConv2d, ShiftLinear, power_of_two, power_of_two_from_exponent
 
 finite = st.floats(-4, 4, width=32, allow_subnormal=False)
 
@@ -117,6 +117,20 @@ def test_layer_has_the_parameters_of_conv2d_or_exponent_and_sign() -> None:
     }
     ps = ShiftConv2d(6, 4, 3, groups=2, bias=False, form="ps")
     assert {name: tuple(p.shape) for name, p in ps.named_parameters()} == {"shift": kernel, "sign": kernel}
+
+
+def test_linear_layers_multiply_by_the_rounded_weights() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 3, 8, generator=generator)
+    q = ShiftLinear(8, 5, generator=generator)
+    torch.testing.assert_close(q(x), F.linear(x, power_of_two(q.get_parameter("weight")), q.bias))
+    ps = ShiftLinear(8, 5, False, form="ps", weight_bits=4, generator=generator)
+    weight = power_of_two_from_exponent(ps.get_parameter("shift"), ps.get_parameter("sign"), weight_bits=4)
+    torch.testing.assert_close(ps(x), F.linear(x, weight))
+    assert {name: tuple(p.shape) for name, p in ps.named_parameters()} == {"shift": (5, 8), "sign": (5, 8)}
+    assert {name: p.shape for name, p in q.named_parameters()} == {
+        name: p.shape for name, p in nn.Linear(8, 5).named_parameters()
+    }
 
 
 def test_exponents_and_signs_start_uniform() -> None:

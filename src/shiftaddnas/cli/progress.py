@@ -34,7 +34,7 @@ class TrainingProgress(ProgressBar):
     def __init__(self, console: Console, description: str) -> None:
         super().__init__()
         self._bar = progress_bar(console)
-        self._description = description
+        self._description = description.rpartition("/")[2].replace("_", " ")
         self._task: TaskID | None = None
         self._enabled = True
 
@@ -70,9 +70,8 @@ class TrainingProgress(ProgressBar):
 class SearchProgress:
     """A bar over the evaluations of one search: generation, best score, share of drawn archs within the limits."""
 
-    def __init__(self, console: Console, searcher: Searcher, metric: str, maximize: bool) -> None:
+    def __init__(self, console: Console, searcher: Searcher, maximize: bool) -> None:
         self._searcher = searcher
-        self._metric = metric
         self._maximize = maximize
         self._best: float | None = None
         self._bar = progress_bar(console)
@@ -91,5 +90,5 @@ class SearchProgress:
             self._best = record.score if self._best is None else better(self._best, record.score)
         feasible = self._searcher.feasible.num_passed / max(1, self._searcher.feasible.num_asked)
         best = "none" if self._best is None else f"{self._best:.4g}"
-        status = f"generation {record.generation}, best {self._metric} {best}, {feasible:.0%} feasible"
+        status = f"generation {record.generation}, best {best}, {feasible:.0%} feasible"
         self._bar.update(self._task, completed=record.index + 1, status=status)

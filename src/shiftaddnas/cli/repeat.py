@@ -7,6 +7,7 @@ from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 
 from shiftaddnas.cli.app import config_folder, plain_config
@@ -37,16 +38,26 @@ def train_command(settings: Mapping[str, Any], choices: Mapping[str, str], arch:
         if name in composed and name not in IGNORED
         for override in _overrides(name, composed[name], value)
     ]
-    return shlex.join(["python", "train.py", f"arch={arch}", *groups, *differing])
+    own = own_config_dir()
+    options = [] if own is None else ["--config-dir", own]
+    return shlex.join(["python", "train.py", *options, f"arch={arch}", *groups, *differing])
+
+
+def own_config_dir() -> str | None:
+    """The folder of the running job's --config-dir."""
+    sources = HydraConfig.get().runtime.config_sources
+    return next((source.path for source in sources if source.provider == "command-line"), None)
 
 
 def _composed(overrides: list[str]) -> dict[str, Any]:
     """train.py's resolved config, composed beside the Hydra job that is running."""
+    own = own_config_dir()
+    searched = [] if own is None else [f"hydra.searchpath=[file://{own}]"]
     state = Singleton.get_state()
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-            return plain_config(hydra.compose("train", overrides))
+            return plain_config(hydra.compose("train", [*searched, *overrides]))
     finally:
         Singleton.set_state(state)
 

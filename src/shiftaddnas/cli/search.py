@@ -74,7 +74,7 @@ def _search(session: "Session", searcher: "Searcher", supernet: "Supernet") -> "
     log = SearchLog(session.folder.search_log)
     with (
         session.timed("search"),
-        SearchProgress(session.console, searcher, evaluator.metric, evaluator.maximize) as progress,
+        SearchProgress(session.console, searcher, evaluator.maximize) as progress,
     ):
         return run_search(searcher, evaluator, session.cost, log, on_record=progress.update)
 

@@ -327,7 +327,10 @@ def _quiet() -> None:
     """Let Lightning say what is wrong, not how it is."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    # Hydra has set up the root logger with a prefix of its own.
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
+    for name in ("shiftaddnas", "hydra"):
+        logging.getLogger(name).setLevel(logging.INFO)
     # Lightning's use of torch, not the user's.
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
     # A data module says how many workers it wants; the advice would come back with every loader.

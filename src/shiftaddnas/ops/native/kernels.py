@@ -68,7 +68,7 @@ def load_library() -> tuple[ctypes.CDLL, ctypes.c_void_p]:
 
 @torch.library.impl("shiftaddnas::adder_outputs", "cpu")
 def _outputs(x: Tensor, weight: Tensor, axes: list[int], groups: int) -> Tensor:
-    y = _empty_outputs(x, weight, axes, groups)
+    y: Tensor = _empty_outputs(x, weight, axes, groups)
     _call("adder_outputs", [x.shape[0], x.shape[1], weight.shape[0], groups, *axes], x, weight, y)
     return y
 

@@ -1,6 +1,6 @@
 /* The innermost loops over neighbouring positions, for layers of few filters or channels in a group (depthwise).
  *
- * Sums run over whole vectors: up to LANES - 1 entries beyond `length` are read and written. */
+ * Sums run over whole vectors: up to WIDEST - 1 entries beyond `length` are read and written. */
 
 #define OUTPUT_RUN(vectors)                                                                                            \
     static void output_run##vectors(const float *x, const int32_t *offset, const float *weight, int64_t taps,         \

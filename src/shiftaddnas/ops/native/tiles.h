@@ -44,20 +44,15 @@ static void scatter(const float *from, int64_t count, int64_t plane, int64_t wid
 
 static void block_of_lanes(int64_t width, const float *const *source, const int32_t *offset,
                            const float *weights, int64_t taps, const float *inputs, float *sums) {
-#if WIDEST > 8
-    if (width > 8) {
-        if (inputs) WIDE(gradient_block)(source, offset, weights, taps, inputs, sums);
-        else WIDE(output_block)(source, offset, weights, taps, sums);
-        return;
-    }
-#endif
-    if (inputs) gradient_block8(source, offset, weights, taps, inputs, sums);
+    if (inputs && width == WIDEST) WIDE(gradient_block)(source, offset, weights, taps, inputs, sums);
+    else if (inputs) gradient_block8(source, offset, weights, taps, inputs, sums);
+    else if (width == WIDEST) WIDE(output_block)(source, offset, weights, taps, sums);
     else output_block8(source, offset, weights, taps, sums);
 }
 
 static void tile_by_lanes(const Job *job, const Tile *tile, const Scratch *scratch) {
     int64_t plane = area(&job->rows, &job->cols);
-    for (int64_t phase = 0, count_phases = num_phases(job); phase < count_phases; phase++) {
+    for (int64_t phase = 0; phase < num_phases(job); phase++) {
         Taps taps = job->taps[phase];
         Inside in = inside(job, tile, phase);
         int64_t count = 0;

@@ -1,0 +1,79 @@
+"""Which backend computes an adder layer: the best there is, what is forced, or an error that says what to do."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from shiftaddnas.errors import UserError
+from shiftaddnas.ops import adder_conv2d, backend, force_adder_backend, native, unfolded
+from shiftaddnas.ops.backend import adder_backend
+from shiftaddnas.ops.native import UnavailableError
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv("SHIFTADDNAS_ADDER", raising=False)
+    for cached in (backend._say, backend._why_unavailable):
+        cached.cache_clear()
+    yield
+    for cached in (backend._say, backend._why_unavailable):
+        cached.cache_clear()
+
+
+def no_compiler() -> None:
+    raise UnavailableError("there is no C compiler; install one")
+
+
+def test_compiled_kernels_are_the_default(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        assert [adder_backend(), adder_backend()] == ["native", "native"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "adder layers on the CPU are computed by compiled kernels"
+    ]
+
+
+def test_forced_by_the_environment_and_by_the_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHIFTADDNAS_ADDER", "torch")
+    assert adder_backend() == "torch"
+    with force_adder_backend("native"):
+        assert adder_backend() == "native"
+        with force_adder_backend("torch"):
+            assert adder_backend() == "torch"
+        assert adder_backend() == "native"
+    assert adder_backend() == "torch"
+
+
+def test_without_a_compiler_the_default_falls_back_and_force_fails(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(backend, "load_library", no_compiler)
+    assert [adder_backend(), adder_backend()] == ["torch", "torch"]
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "there is no C compiler; install one" in record.getMessage()
+    with force_adder_backend("native"), pytest.raises(UserError, match="there is no C compiler; install one"):
+        adder_backend()
+
+
+def test_unknown_names_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHIFTADDNAS_ADDER", "cuda")
+    with pytest.raises(UserError, match="SHIFTADDNAS_ADDER=cuda is unknown"):
+        adder_backend()
+
+
+@pytest.mark.parametrize(
+    ("forced", "dtype", "used"),
+    [("native", torch.float32, "native"), ("torch", torch.float32, "torch"), ("native", torch.float64, "torch")],
+)
+def test_layers_use_the_backend(
+    forced: backend.AdderBackend, dtype: torch.dtype, used: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    for name, module in (("native", native), ("torch", unfolded)):
+        original = module.outputs
+        monkeypatch.setattr(module, "outputs", lambda *a, n=name, f=original: (calls.append(n), f(*a))[1])
+    with force_adder_backend(forced):
+        adder_conv2d(torch.zeros(1, 2, 3, 3, dtype=dtype), torch.zeros(2, 2, 1, 1, dtype=dtype))
+    assert calls == [used]
