@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import command, environment, only_run, run, succeeded
+from commands import command, environment, failed_in_one_line, only_run, run, succeeded
 
 from shiftaddnas.search import read_records
 from shiftaddnas.spaces import read_choices
@@ -213,3 +213,54 @@ def test_interrupting_is_no_crash(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert "goes on where it stopped" in errors
+
+
+CHIP = """
+from shiftaddnas.hardware import Layer, LayerModel, Metric
+
+
+class Chip(LayerModel):
+    metrics = (Metric("energy_mj", "mJ"),)
+
+    def __init__(self, name: str, tap_pj: float, broken: str = "") -> None:
+        self.name, self.tap_pj, self.broken = name, tap_pj, broken
+
+    def price(self, layer: Layer) -> dict[str, float]:
+        if self.broken and layer.arithmetic == self.broken:
+            raise RuntimeError("the chip caught fire")
+        return {"energy_mj": layer.num_taps * self.tap_pj / 1e9}
+"""
+
+
+@pytest.fixture
+def own_chip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "my_chip.py").write_text(CHIP)
+    (tmp_path / "conf" / "hardware").mkdir(parents=True)
+    (tmp_path / "conf" / "hardware" / "chip.yaml").write_text("_target_: my_chip.Chip\nname: chip\ntap_pj: 1.0\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return tmp_path
+
+
+def test_a_cost_of_ones_own_is_searched_with(own_chip: Path) -> None:
+    options = ("hardware=chip", "search.max_energy_mj=null", "hydra.run.dir=mine")
+    succeeded(run("search.py", "--config-dir", "conf", "debug=fast", *options, folder=own_chip))
+    found = json.loads((own_chip / "mine" / "results.json").read_text())
+    assert found["hardware"] == "chip"
+    assert "--config-dir" in found["command"]
+    assert "hardware=chip" in found["retrain_command"]
+
+
+@pytest.mark.parametrize("broken", ["add", "shift"])
+def test_a_cost_that_fails_on_some_layers_spoils_those_archs_alone(own_chip: Path, broken: str) -> None:
+    options = ("hardware=chip", f"+hardware.broken={broken}", "search.max_energy_mj=null", "hydra.run.dir=mine")
+    succeeded(run("search.py", "--config-dir", "conf", "debug=fast", *options, folder=own_chip))
+    records = read_records(own_chip / "mine" / "search.jsonl")
+    assert records
+    assert all(broken not in record.arch.values() for record in records)
+
+
+def test_a_cost_that_fails_on_all_archs_is_named(own_chip: Path) -> None:
+    options = ("hardware=chip", "+hardware.broken=mult", "search.max_energy_mj=null")
+    line = failed_in_one_line(run("search.py", "--config-dir", "conf", "debug=fast", *options, folder=own_chip))
+    assert "chip" in line
+    assert "caught fire" in line

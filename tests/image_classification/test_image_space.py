@@ -7,6 +7,7 @@ import pytest
 
 from composed import built
 from shiftaddnas.errors import UserError
+from shiftaddnas.testing.hardware import check_hardware_cost
 from shiftaddnas.testing.space import check_space
 from tasks.image_classification import HybridSpace
 from tasks.image_classification.layers import ImageWorkload
@@ -50,6 +51,13 @@ def test_digits_space_has_the_size_of_its_closed_form(digits_space: HybridSpace)
 @pytest.mark.parametrize(("name", "workload"), [("digits", (8, 1, 10)), ("hytra_hybrid", (224, 3, 1000))])
 def test_space_conforms(name: str, workload: tuple[int, int, int]) -> None:
     check_space(built("space", f"space={name}"), ImageWorkload(*workload))
+
+
+@pytest.mark.parametrize(("name", "workload"), [("digits", (8, 1, 10)), ("hytra_hybrid", (224, 3, 1000))])
+@pytest.mark.parametrize("hardware", ["asic45nm", "fpga_zc706_fix8"])
+def test_shipped_costs_conform(name: str, workload: tuple[int, int, int], hardware: str) -> None:
+    cost = built("hardware", f"hardware={hardware}")
+    check_hardware_cost(cost, built("space", f"space={name}"), ImageWorkload(*workload))
 
 
 def test_crossover_takes_levels_from_one_side_and_operators_from_the_right_parent(hytra_space: HybridSpace) -> None:

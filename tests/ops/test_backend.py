@@ -1,10 +1,11 @@
 """Which backend computes an adder layer: the best there is, what is forced, or an error that says what to do."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from torch import Tensor
 
 from shiftaddnas.errors import UserError
 from shiftaddnas.ops import adder_conv2d, backend, force_adder_backend, native, unfolded
@@ -71,9 +72,12 @@ def test_layers_use_the_backend(
     forced: backend.AdderBackend, dtype: torch.dtype, used: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[str] = []
-    for name, module in (("native", native), ("torch", unfolded)):
-        original = module.outputs
-        monkeypatch.setattr(module, "outputs", lambda *a, n=name, f=original: (calls.append(n), f(*a))[1])
+
+    def recorded(name: str, outputs: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        return lambda *arguments: calls.append(name) or outputs(*arguments)  # type: ignore[func-returns-value]
+
+    monkeypatch.setattr(native, "outputs", recorded("native", native.outputs))
+    monkeypatch.setattr(unfolded, "outputs", recorded("torch", unfolded.outputs))
     with force_adder_backend(forced):
         adder_conv2d(torch.zeros(1, 2, 3, 3, dtype=dtype), torch.zeros(2, 2, 1, 1, dtype=dtype))
     assert calls == [used]

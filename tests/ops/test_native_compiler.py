@@ -36,8 +36,8 @@ def finished(process: subprocess.Popen[str]) -> list[str]:
 
 
 def test_processes_that_compile_at_once_leave_one_whole_library(tmp_path: Path) -> None:
-    logs = [finished(process) for process in [started(XDG_CACHE_HOME=str(tmp_path)) for _ in range(3)]]
-    assert logs == [["INFO adder layers on the CPU are computed by compiled kernels"]] * 3
+    logs = [finished(process) for process in [started(XDG_CACHE_HOME=str(tmp_path)) for _ in range(2)]]
+    assert logs == [["INFO adder layers on the CPU are computed by compiled kernels"]] * 2
     (library,) = (tmp_path / "shiftaddnas").iterdir()
     assert library.stem.endswith(compiler._digest(library.read_bytes()))
 
@@ -66,6 +66,8 @@ def test_a_damaged_library_is_compiled_again(cache: Path) -> None:
     compiler.compiled_library()
     (library,) = cache.iterdir()
     whole = library.read_bytes()
+    # Another file of the name: this process has the whole one mapped.
+    library.unlink()
     library.write_bytes(whole[: len(whole) // 2])
     assert compiler.compiled_library().adder_outputs
     assert library.read_bytes() == whole

@@ -114,8 +114,8 @@ def test_any_layout_in_memory() -> None:
         p.geometry,
     )
     dense = Problem(p.x, p.weight, strided.grad.contiguous(), p.geometry)
-    for ours, theirs in zip(computed(strided), computed(dense), strict=True):
-        torch.testing.assert_close(ours, theirs)
+    for ours, theirs in zip(computed(strided), expected(dense), strict=True):
+        assert (ours - theirs).abs().max() <= 1e-5 * theirs.abs().max()
 
 
 def test_an_empty_batch() -> None:
@@ -149,6 +149,7 @@ class Rows(Dataset[Tensor]):
             return adder_conv2d(x, torch.zeros(64, 16, 3, 3)).sum()
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_worker_processes_compute_what_their_parent_does() -> None:
     threads = torch.get_num_threads()
     try:

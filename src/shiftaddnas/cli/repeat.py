@@ -38,20 +38,23 @@ def train_command(settings: Mapping[str, Any], choices: Mapping[str, str], arch:
         if name in composed and name not in IGNORED
         for override in _overrides(name, composed[name], value)
     ]
-    own = own_config_dir()
-    options = [] if own is None else ["--config-dir", own]
-    return shlex.join(["python", "train.py", *options, f"arch={arch}", *groups, *differing])
+    return shlex.join(["python", "train.py", *config_options(), f"arch={arch}", *groups, *differing])
 
 
-def own_config_dir() -> str | None:
-    """The folder of the running job's --config-dir."""
+def config_options() -> list[str]:
+    """The running job's --config-dir, as it was given."""
+    own = _own_config_dir()
+    return [] if own is None else ["--config-dir", own]
+
+
+def _own_config_dir() -> str | None:
     sources = HydraConfig.get().runtime.config_sources
     return next((source.path for source in sources if source.provider == "command-line"), None)
 
 
 def _composed(overrides: list[str]) -> dict[str, Any]:
     """train.py's resolved config, composed beside the Hydra job that is running."""
-    own = own_config_dir()
+    own = _own_config_dir()
     searched = [] if own is None else [f"hydra.searchpath=[file://{own}]"]
     state = Singleton.get_state()
     GlobalHydra.instance().clear()

@@ -10,6 +10,7 @@ from shiftaddnas.cli.app import start
 if TYPE_CHECKING:  # torch and Lightning are imported when a job runs, so that --help answers at once
     from shiftaddnas.cli.session import Session
     from shiftaddnas.search import Record, Searcher
+    from shiftaddnas.spaces import Arch
     from shiftaddnas.supernets import Supernet
 
 
@@ -95,27 +96,7 @@ def _finish(session: "Session", searcher: "Searcher", supernet: "Supernet", reco
     session.wandb.log_candidates([asdict(one) for one in records])
     session.wandb.log_pareto(front, objective=session.objective)
 
-    networks = {
-        "winner": winner,
-        "all_multiplication": space.all_multiplication(winner),
-        "all_cheap": space.all_cheap(winner),
-    }
-    results: dict[str, dict[str, Any]] = {}
-    for role, arch in networks.items():
-        same = next((other for other in results if networks[other] == arch), None)
-        if same is not None:
-            results[role] = results[same]
-            continue
-        final = folder.best_subnet if role == "winner" else folder.baseline(role)
-        with session.timed("retrain"):
-            test = session.retrained(arch, f"retrain/{role}", final)
-        results[role] = {
-            "arch_id": arch.id,
-            "label": space.describe(arch),
-            "test": test,
-            "costs": dict(session.cost(arch).values),
-        }
-    results["winner"]["score"] = record.score
+    networks = _trained_alone(session, winner)
     session.wandb.log_artifact(folder.best_arch, type="arch")
     session.wandb.log_artifact(folder.best_subnet, type="model")
     session.write_results(
@@ -136,8 +117,33 @@ def _finish(session: "Session", searcher: "Searcher", supernet: "Supernet", reco
                 "num_params": sum(parameter.numel() for parameter in supernet.parameters()),
                 "checkpoint": session.config["ckpt"] or folder.supernet.name,
             },
-            "winner": results["winner"],
-            "baselines": {role: results[role] for role in ("all_multiplication", "all_cheap")},
+            "winner": networks.pop("winner") | {"score": record.score},
+            "baselines": networks,
             "retrain_command": session.retrain_command(),
         }
     )
+
+
+def _trained_alone(session: "Session", winner: "Arch") -> dict[str, dict[str, Any]]:
+    """The winner and, of the same shape, the networks that only multiply and that hardly do, each trained and tested.
+
+    A baseline that the cost model fails on is left out.
+    """
+    space = session.space
+    archs = {
+        "winner": winner,
+        "all_multiplication": space.all_multiplication(winner),
+        "all_cheap": space.all_cheap(winner),
+    }
+    networks: dict[str, dict[str, Any]] = {}
+    for role, arch in archs.items():
+        costs = session.costs(arch)
+        same = next((other for other in networks if archs[other] == arch), None)
+        if same is not None:
+            networks[role] = networks[same]
+        elif costs:
+            final = session.folder.best_subnet if role == "winner" else session.folder.baseline(role)
+            with session.timed("retrain"):
+                test = session.retrained(arch, f"retrain/{role}", final)
+            networks[role] = {"arch_id": arch.id, "label": space.describe(arch), "test": test, "costs": costs}
+    return networks

@@ -2,11 +2,12 @@
 
 import json
 import logging
+import math
 import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ from torch import nn
 from shiftaddnas.cli.app import SWEEP, plain_config
 from shiftaddnas.cli.build import build
 from shiftaddnas.cli.progress import TrainingProgress
-from shiftaddnas.cli.repeat import train_command
+from shiftaddnas.cli.repeat import config_options, train_command
 from shiftaddnas.engine import (
     OperatorSchedule,
     Optimization,
@@ -40,7 +41,7 @@ from shiftaddnas.engine import (
 from shiftaddnas.engine.checkpoint import ResumeCheckpoint, load_checkpoint, network_state
 from shiftaddnas.errors import UserError
 from shiftaddnas.files import write_atomically
-from shiftaddnas.hardware import BoundCost, HardwareCost, LayerModel
+from shiftaddnas.hardware import BoundCost, CostError, HardwareCost, Layer, LayerModel
 from shiftaddnas.sharing import WeightSharing
 from shiftaddnas.spaces import Arch, Space, Term
 from shiftaddnas.supernets import Supernet
@@ -116,9 +117,9 @@ class Session:
         """The cost that a front is drawn over: the first that the hardware names."""
         return self.hardware.metrics[0].name
 
-    def _term_sums(self, price: Any) -> dict[Term, float]:
+    def _term_sums(self, price: Callable[[tuple[Layer, ...]], float]) -> dict[Term, float]:
         workload = self.task.workload()
-        return {term: float(price(self.space.layers(term, workload))) for term in self.space.all_terms()}
+        return {term: price(self.space.layers(term, workload)) for term in self.space.all_terms()}
 
     @cached_property
     def multiplications(self) -> Mapping[Term, float]:
@@ -126,17 +127,35 @@ class Session:
 
     @cached_property
     def prices(self) -> Mapping[Term, float]:
-        """The objective cost of every term where it is a sum over layers; else their numbers of taps."""
+        """The objective cost of every term if it is a sum over layers (infinite where the model fails); else taps."""
         hardware = self.hardware
-        if isinstance(hardware, LayerModel):
-            return self._term_sums(lambda layers: hardware.estimate(layers).values[self.objective])
-        return self._term_sums(lambda layers: sum(layer.num_taps for layer in layers))
+        if not isinstance(hardware, LayerModel):
+            return self._term_sums(lambda layers: sum(layer.num_taps for layer in layers))
+
+        def price(layers: tuple[Layer, ...]) -> float:
+            try:
+                return hardware.estimate(layers).values[self.objective]
+            except CostError:
+                return math.inf
+
+        return self._term_sums(price)
+
+    def costs(self, arch: Arch) -> dict[str, float]:
+        """What an arch costs; nothing, with a note, where the model fails on it."""
+        try:
+            return dict(self.cost(arch).values)
+        except CostError as error:
+            self.console.print(f"note: {error}")
+            return {}
 
     def prepare(self) -> None:
         """Build everything that a setting could make impossible, before anything is begun."""
         for name in ("task", "space", "sharing", "optimization", "schedule", "sampler"):
             getattr(self, name)
-        self.cost(self.space.cheapest(self.prices))
+        try:
+            self.cost(self.space.cheapest(self.prices))
+        except CostError as error:
+            raise UserError(f"no arch of space {self.space.name} can be priced: {error}") from error
         self._trainer([], "check", enable_progress_bar=False)
 
     # What is written down
@@ -287,7 +306,7 @@ def open_session(config: DictConfig) -> Iterator[tuple[Session, State]]:
     hydra = HydraConfig.get()
     folder = RunFolder(Path(hydra.runtime.output_dir))
     # A sweep ends one run and begins the next in this process, each with its own command.
-    argv = [sys.argv[0], *hydra.overrides.task]
+    argv = [sys.argv[0], *config_options(), *hydra.overrides.task]
     _quiet()
     wandb = WandbRun.off(folder.path)
     session = Session(plain, folder, Console(), wandb)

@@ -62,7 +62,7 @@ def _train_subnet(session: "Session") -> None:
             "arch_id": arch.id,
             "label": session.space.describe(arch),
             "num_params": sum(parameter.numel() for parameter in network.parameters()),
-            "costs": dict(session.cost(arch).values),
+            "costs": session.costs(arch),
             "test": test,
             "checkpoint": session.folder.subnet.name,
         }

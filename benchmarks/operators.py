@@ -1,0 +1,207 @@
+"""How fast adder layers are beside the convolution: `python benchmarks/operators.py` prints tables in Markdown.
+
+Every figure is a ratio to the convolution of the same shape, measured in turns in one process, and the median over
+rounds, so that other load on the machine hits both alike. All is included: padding, unfolding, autograd.
+"""
+
+import ctypes
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from shiftaddnas.ops import adder_conv2d, force_adder_backend
+from shiftaddnas.ops.backend import AdderBackend
+
+ROUNDS, SLOW_ROUNDS = 21, 3
+BROADCAST_ELEMENTS = 2**28  # of the broadcast formula's tensor: larger batches are cut, and their time scaled
+
+
+class Shape(NamedTuple):
+    name: str
+    batch: int
+    channels: int
+    filters: int
+    size: int
+    kernel: int = 1
+    stride: int = 1
+    groups: int = 1
+
+    @property
+    def padding(self) -> int:
+        return self.kernel // 2
+
+
+LARGE = (
+    Shape("3x3, 64 > 64, 8x8", 32, 64, 64, 8, 3),
+    Shape("3x3, 64 > 64, 56x56", 32, 64, 64, 56, 3),
+    Shape("3x3, 128 > 128, 14x14", 32, 128, 128, 14, 3),
+    Shape("1x1, 256 > 64, 14x14", 32, 256, 64, 14),
+    Shape("depthwise 3x3, 128, 14x14", 32, 128, 128, 14, 3, groups=128),
+    Shape("depthwise 3x3, 128, 56x56", 32, 128, 128, 56, 3, groups=128),
+    Shape("linear, 512 > 512, 4096 tokens", 4096, 512, 512, 1),
+)
+SMALL = (
+    Shape("1x1, 32 > 8, 8x8", 64, 32, 8, 8),
+    Shape("3x3, 8 > 8, 8x8", 64, 8, 8, 8, 3),
+    Shape("depthwise 3x3, 8, 8x8", 64, 8, 8, 8, 3, groups=8),
+    Shape("depthwise 3x3, 64, 4x4", 64, 64, 64, 4, 3, groups=64),
+    Shape("3x3 / 2, 32 > 64, 8x8", 64, 32, 64, 8, 3, 2),
+    Shape("3x3 / 2, 64 > 128, 4x4", 64, 64, 128, 4, 3, 2),
+    Shape("1x1, 128 > 32, 2x2", 64, 128, 32, 2),
+)
+
+Layer = Callable[[Tensor, Tensor], Tensor]
+
+
+def convolution(shape: Shape, x: Tensor, w: Tensor) -> Tensor:
+    if shape.size == 1:
+        return F.linear(x.flatten(1), w.flatten(1)).view(*x.shape[:1], -1, 1, 1)
+    return F.conv2d(x, w, None, shape.stride, shape.padding, 1, shape.groups)
+
+
+def adder(shape: Shape, backend: AdderBackend, x: Tensor, w: Tensor) -> Tensor:
+    with force_adder_backend(backend):
+        return adder_conv2d(x, w, stride=shape.stride, padding=shape.padding, groups=shape.groups)
+
+
+def columns(shape: Shape, x: Tensor) -> Tensor:
+    """(B, L, G, K) patches."""
+    unfolded = F.unfold(x, shape.kernel, 1, shape.padding, shape.stride)
+    return unfolded.transpose(1, 2).unflatten(2, (shape.groups, -1))
+
+
+def convolution_by_columns(shape: Shape, x: Tensor, w: Tensor) -> Tensor:
+    return torch.einsum("blgk,gfk->blgf", columns(shape, x), w.view(shape.groups, -1, w[0].numel()))
+
+
+def distance(shape: Shape, x: Tensor, w: Tensor) -> Tensor:
+    return -torch.cdist(columns(shape, x).flatten(0, 2), w.flatten(1), p=1)
+
+
+def broadcast(shape: Shape, x: Tensor, w: Tensor) -> Tensor:
+    """The published formula, which holds (outputs x positions x taps) elements."""
+    patches = columns(shape, x).unsqueeze(3)
+    return -(patches - w.view(shape.groups, -1, w[0].numel())).abs().sum(-1)
+
+
+def seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def training_step(layer: Layer, x: Tensor, w: Tensor) -> None:
+    y = layer(x.requires_grad_(), w.requires_grad_())
+    torch.autograd.grad(y, (x, w), y.detach())
+
+
+def inference(layer: Layer, x: Tensor, w: Tensor) -> None:
+    with torch.no_grad():
+        layer(x, w)
+
+
+def ratios(reference: Callable[[], None], others: list[tuple[Callable[[], None], int]]) -> tuple[float, list[float]]:
+    """The reference's median seconds, and each other's median ratio to it, in so many rounds."""
+    calls = max(1, min(20, int(0.002 / min(seconds(reference) for _ in range(3)))))  # of what is short, several
+    for other, _ in others:
+        other()
+    times: list[float] = []
+    found: list[list[float]] = [[] for _ in others]
+    for turn in range(ROUNDS):
+        times.append(min(seconds(reference) for _ in range(calls)))
+        for (other, rounds), ratio in zip(others, found, strict=True):
+            if turn < rounds:
+                ratio.append(min(seconds(other) for _ in range(calls if rounds == ROUNDS else 1)) / times[-1])
+    return statistics.median(times), [statistics.median(ratio) for ratio in found]
+
+
+def tensors(shape: Shape, batch: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(batch, shape.channels, shape.size, shape.size, generator=generator)
+    kernel = shape.filters, shape.channels // shape.groups, shape.kernel, shape.kernel
+    return x, torch.randn(kernel, generator=generator)
+
+
+def row(shape: Shape) -> str:
+    x, w = tensors(shape, shape.batch)
+    conv, native, torch_path = (
+        partial(convolution, shape),
+        partial(adder, shape, "native"),
+        partial(adder, shape, "torch"),
+    )
+    elements = w.numel() * ((shape.size - 1) // shape.stride + 1) ** 2
+    part = x[: max(1, min(shape.batch, BROADCAST_ELEMENTS // elements))]
+    forward: list[tuple[Callable[[], None], int]] = [
+        (partial(inference, native, x, w), ROUNDS),
+        (partial(inference, torch_path, x, w), SLOW_ROUNDS),
+        (partial(inference, partial(broadcast, shape), part, w), SLOW_ROUNDS),
+    ]
+    if shape.groups == 1:
+        forward.append((partial(inference, partial(distance, shape), x, w), SLOW_ROUNDS))
+    ms, (ours, ours_torch, published, *cdist) = ratios(partial(inference, conv, x, w), forward)
+    published *= shape.batch / len(part)
+    step_ms, (step, step_torch) = ratios(
+        partial(training_step, conv, x, w),
+        [
+            (partial(training_step, native, x, w), ROUNDS),
+            (partial(training_step, torch_path, x, w), SLOW_ROUNDS),
+        ],
+    )
+    cells = [f"{1e3 * ms:.2f}", f"{ours:.2f}", f"{ours_torch:.1f}", f"{cdist[0]:.0f}" if cdist else "-"]
+    cells += [f"{published:.0f}", f"{published / ours:.0f}", f"{1e3 * step_ms:.2f}", f"{step:.2f}", f"{step_torch:.1f}"]
+    return " | ".join([f"| {shape.name}", *cells]) + " |"
+
+
+def peak_mib(call: Callable[[], None]) -> float:
+    """The most memory that a call held beyond what was there before (Linux)."""
+    call()
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    before = status_kib("VmRSS")
+    call()
+    return max(0, status_kib("VmHWM") - before) / 1024
+
+
+def status_kib(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field))
+
+
+def memory_row(shape: Shape) -> str:
+    x, w = tensors(shape, shape.batch)
+    layers = (
+        partial(convolution, shape),
+        partial(convolution_by_columns, shape),
+        partial(adder, shape, "native"),
+        partial(adder, shape, "torch"),
+    )
+    return " | ".join([f"| {shape.name}", *(f"{peak_mib(partial(training_step, f, x, w)):.0f}" for f in layers)]) + " |"
+
+
+def report() -> Iterator[str]:
+    cpu = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    yield f"{datetime.now(UTC):%Y-%m-%d}, {cpu[0].partition(': ')[2] if cpu else platform.machine()}, "
+    yield f"{torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads, torch {torch.__version__}."
+    for title, shapes in (("Large layers", LARGE), ("Small layers", SMALL)):
+        yield f"\n{title}: milliseconds of the convolution, then ratios to it\n"
+        yield "| layer | conv ms | native | torch | cdist | broadcast | broadcast / native | conv step ms | native | torch |"
+        yield "|---|" + "--:|" * 9
+        yield from (row(shape) for shape in shapes)
+    yield "\nMiB that a training step holds at most, beside its arguments\n"
+    yield "| layer | conv | conv by unfold | native | torch |"
+    yield "|---|" + "--:|" * 4
+    yield from (memory_row(shape) for shape in LARGE)
+
+
+if __name__ == "__main__":
+    for line in report():
+        print(line, flush=True)
