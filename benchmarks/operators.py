@@ -5,6 +5,7 @@ rounds, so that other load on the machine hits both alike. All is included: padd
 """
 
 import ctypes
+import os
 import platform
 import statistics
 import time
@@ -21,7 +22,8 @@ from torch import Tensor
 from shiftaddnas.ops import adder_conv2d, force_adder_backend
 from shiftaddnas.ops.backend import AdderBackend
 
-ROUNDS, SLOW_ROUNDS = 21, 3
+ROUNDS = 21
+BUDGET = 2.0  # seconds for one way of one layer; one round at least
 BROADCAST_ELEMENTS = 2**28  # of the broadcast formula's tensor: larger batches are cut, and their time scaled
 
 
@@ -76,7 +78,7 @@ def adder(shape: Shape, backend: AdderBackend, x: Tensor, w: Tensor) -> Tensor:
 def columns(shape: Shape, x: Tensor) -> Tensor:
     """(B, L, G, K) patches."""
     unfolded = F.unfold(x, shape.kernel, 1, shape.padding, shape.stride)
-    return unfolded.transpose(1, 2).unflatten(2, (shape.groups, -1))
+    return unfolded.transpose(1, 2).reshape(len(x), -1, shape.groups, unfolded.shape[1] // shape.groups)
 
 
 def convolution_by_columns(shape: Shape, x: Tensor, w: Tensor) -> Tensor:
@@ -109,18 +111,19 @@ def inference(layer: Layer, x: Tensor, w: Tensor) -> None:
         layer(x, w)
 
 
-def ratios(reference: Callable[[], None], others: list[tuple[Callable[[], None], int]]) -> tuple[float, list[float]]:
-    """The reference's median seconds, and each other's median ratio to it, in so many rounds."""
-    calls = max(1, min(20, int(0.002 / min(seconds(reference) for _ in range(3)))))  # of what is short, several
-    for other, _ in others:
-        other()
+def ratios(reference: Callable[[], None], others: list[Callable[[], None]]) -> tuple[float, list[float]]:
+    """The reference's median seconds, and each other's median ratio to it, over ROUNDS or what BUDGET allows."""
     times: list[float] = []
     found: list[list[float]] = [[] for _ in others]
-    for turn in range(ROUNDS):
+    spent = [seconds(other) for other in others]
+    calls = max(1, min(20, int(0.003 / min(seconds(reference) for _ in range(3)))))  # of what is short, several
+    for _ in range(ROUNDS):
         times.append(min(seconds(reference) for _ in range(calls)))
-        for (other, rounds), ratio in zip(others, found, strict=True):
-            if turn < rounds:
-                ratio.append(min(seconds(other) for _ in range(calls if rounds == ROUNDS else 1)) / times[-1])
+        for i, other in enumerate(others):
+            if spent[i] < BUDGET or not found[i]:
+                took = [seconds(other) for _ in range(calls)]
+                found[i].append(min(took) / times[-1])
+                spent[i] += sum(took)
     return statistics.median(times), [statistics.median(ratio) for ratio in found]
 
 
@@ -140,21 +143,15 @@ def row(shape: Shape) -> str:
     )
     elements = w.numel() * ((shape.size - 1) // shape.stride + 1) ** 2
     part = x[: max(1, min(shape.batch, BROADCAST_ELEMENTS // elements))]
-    forward: list[tuple[Callable[[], None], int]] = [
-        (partial(inference, native, x, w), ROUNDS),
-        (partial(inference, torch_path, x, w), SLOW_ROUNDS),
-        (partial(inference, partial(broadcast, shape), part, w), SLOW_ROUNDS),
-    ]
+    forward = [(native, x), (torch_path, x), (partial(broadcast, shape), part)]
     if shape.groups == 1:
-        forward.append((partial(inference, partial(distance, shape), x, w), SLOW_ROUNDS))
-    ms, (ours, ours_torch, published, *cdist) = ratios(partial(inference, conv, x, w), forward)
+        forward.append((partial(distance, shape), x))
+    ms, (ours, ours_torch, published, *cdist) = ratios(
+        partial(inference, conv, x, w), [partial(inference, layer, inputs, w) for layer, inputs in forward]
+    )
     published *= shape.batch / len(part)
     step_ms, (step, step_torch) = ratios(
-        partial(training_step, conv, x, w),
-        [
-            (partial(training_step, native, x, w), ROUNDS),
-            (partial(training_step, torch_path, x, w), SLOW_ROUNDS),
-        ],
+        partial(training_step, conv, x, w), [partial(training_step, layer, x, w) for layer in (native, torch_path)]
     )
     cells = [f"{1e3 * ms:.2f}", f"{ours:.2f}", f"{ours_torch:.1f}", f"{cdist[0]:.0f}" if cdist else "-"]
     cells += [f"{published:.0f}", f"{published / ours:.0f}", f"{1e3 * step_ms:.2f}", f"{step:.2f}", f"{step_torch:.1f}"]
@@ -189,12 +186,15 @@ def memory_row(shape: Shape) -> str:
 
 def report() -> Iterator[str]:
     cpu = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    yield f"{datetime.now(UTC):%Y-%m-%d}, {cpu[0].partition(': ')[2] if cpu else platform.machine()}, "
-    yield f"{torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads, torch {torch.__version__}."
+    yield f"{datetime.now(UTC):%Y-%m-%d}, {cpu[0].partition(': ')[2] if cpu else platform.machine()}, " + (
+        f"{torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
+        f"load {os.getloadavg()[0]:.1f}."
+    )
     for title, shapes in (("Large layers", LARGE), ("Small layers", SMALL)):
         yield f"\n{title}: milliseconds of the convolution, then ratios to it\n"
-        yield "| layer | conv ms | native | torch | cdist | broadcast | broadcast / native | conv step ms | native | torch |"
+        yield "| | forward | | | | | | training step | | |"
         yield "|---|" + "--:|" * 9
+        yield "| layer | conv, ms | native | torch | cdist | broadcast | broadcast / native | conv, ms | native | torch |"  # noqa: E501
         yield from (row(shape) for shape in shapes)
     yield "\nMiB that a training step holds at most, beside its arguments\n"
     yield "| layer | conv | conv by unfold | native | torch |"

@@ -51,9 +51,10 @@ class DigitsData(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[tuple[torch.Tensor, ...]]:
         part = self.parts["train"]
-        # One replica: Lightning sets its epoch, so the order depends on seed and epoch alone, also after a resume.
+        replicas, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        # For one process too: Lightning sets its epoch, so the order follows seed and epoch alone, also when resumed.
         sampler: DistributedSampler[tuple[torch.Tensor, ...]] = DistributedSampler(
-            part, num_replicas=1, rank=0, shuffle=True, seed=self.seed % 2**31
+            part, num_replicas=replicas, rank=rank, shuffle=True, seed=self.seed
         )
         return DataLoader(
             part, batch_size=self.batch_size, sampler=sampler, num_workers=self.num_workers, drop_last=True

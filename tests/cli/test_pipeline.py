@@ -57,7 +57,7 @@ def test_a_run_folder_is_complete(whole: Path) -> None:
     folder = only_run(whole)
     for artefact in ARTEFACTS:
         assert (folder / artefact).is_file(), artefact
-    assert not (folder / "resume").exists() or not list((folder / "resume").iterdir())
+    assert not (folder / "resume").exists()
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["config_hash"] == folder.name
     assert {"torch", "pytorch-lightning", "hydra-core"} <= set(manifest["versions"])
@@ -213,6 +213,15 @@ def test_interrupting_is_no_crash(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert "goes on where it stopped" in errors
+
+
+def test_two_processes_train_one_supernet(tmp_path: Path) -> None:
+    strategy = "trainer.strategy=ddp_find_unused_parameters_true"
+    printed = succeeded(
+        run("train.py", "debug=fast", "trainer.devices=2", "trainer.accelerator=cpu", strategy, folder=tmp_path)
+    )
+    assert printed.count("run folder") == 1
+    assert json.loads((only_run(tmp_path) / "results.json").read_text())["kind"] == "supernet"
 
 
 CHIP = """

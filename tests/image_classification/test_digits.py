@@ -1,7 +1,10 @@
 """The digits: fixed stratified parts, and batches whose order depends on seed and epoch alone."""
 
+from types import SimpleNamespace
+
 import torch
 from sklearn.datasets import load_digits
+from torch.utils.data import DistributedSampler
 
 from tasks.image_classification import DigitsData
 from tasks.image_classification.augmentation import random_shift
@@ -60,3 +63,17 @@ def test_random_shift_moves_whole_images() -> None:
     possible = [padded[0, :, r : r + 6, c : c + 6] for r in range(3) for c in range(3)]
     found = [next(n for n, candidate in enumerate(possible) if torch.equal(image, candidate)) for image in moved]
     assert set(found) == set(range(9))
+
+
+def test_processes_share_an_epoch_between_them() -> None:
+    def indices(world_size: int, rank: int) -> list[int]:
+        made = data()
+        made.trainer = SimpleNamespace(world_size=world_size, global_rank=rank)  # type: ignore[assignment]
+        loader = made.train_dataloader()
+        assert isinstance(loader.sampler, DistributedSampler)
+        loader.sampler.set_epoch(3)
+        return list(loader.sampler)
+
+    parts = [indices(2, rank) for rank in (0, 1)]
+    assert set(parts[0] + parts[1]) == set(indices(1, 0))
+    assert len(set(parts[0]) & set(parts[1])) <= 1  # an odd number of images is made even

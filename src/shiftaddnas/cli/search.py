@@ -20,7 +20,7 @@ def main() -> None:
 
 def run(config: DictConfig) -> float | None:
     """One search, from config to results.json; the winner's score, for sweepers that optimise it."""
-    from shiftaddnas.cli.session import open_session
+    from shiftaddnas.cli.session import is_main_process, open_session
     from shiftaddnas.report import print_summary, write_report
 
     with open_session(config) as (session, state):
@@ -28,9 +28,10 @@ def run(config: DictConfig) -> float | None:
             searcher = _searcher(session)
             supernet, records = _searched_supernet(session, searcher)
             _finish(session, searcher, supernet, records)
-        if not session.folder.report.exists():
-            write_report(session.folder)
-        print_summary(session.folder, session.console)
+        if is_main_process():
+            if not session.folder.report.exists():
+                write_report(session.folder)
+            print_summary(session.folder, session.console)
         return session.score()
 
 
@@ -50,6 +51,7 @@ def _searcher(session: "Session") -> "Searcher":
 
 def _searched_supernet(session: "Session", searcher: "Searcher") -> "tuple[Supernet, list[Record]]":
     """The supernet with its records: loaded where it is trained already, else trained and searched in one go."""
+    from shiftaddnas.search import read_records
     from shiftaddnas.search.callback import SearchCallback
 
     given = session.config["ckpt"]
@@ -61,8 +63,8 @@ def _searched_supernet(session: "Session", searcher: "Searcher") -> "tuple[Super
     callback = SearchCallback(lambda _: _search(session, searcher, supernet))
     with session.timed("supernet"):
         session.fit_supernet(supernet, [callback])
-    assert callback.records is not None
-    return supernet, callback.records
+    # The main process has searched while the others waited.
+    return supernet, callback.records or read_records(session.folder.search_log)
 
 
 def _search(session: "Session", searcher: "Searcher", supernet: "Supernet") -> "list[Record]":
@@ -84,6 +86,7 @@ def _finish(session: "Session", searcher: "Searcher", supernet: "Supernet", reco
     """Retrain the winner and, of the same shape, the networks that only multiply and that hardly do; record it all."""
     from dataclasses import asdict
 
+    from shiftaddnas.cli.session import is_main_process
     from shiftaddnas.report import write_pareto
     from shiftaddnas.search import best
     from shiftaddnas.spaces import as_choice, write_arch
@@ -91,10 +94,11 @@ def _finish(session: "Session", searcher: "Searcher", supernet: "Supernet", reco
     folder, space = session.folder, session.space
     record = best(records, session.task.maximize)
     winner = space.arch({name: as_choice(value) for name, value in record.arch.items()})
-    write_arch(winner, folder.best_arch)
-    front = write_pareto(folder, objective=session.objective, maximize=session.task.maximize)
-    session.wandb.log_candidates([asdict(one) for one in records])
-    session.wandb.log_pareto(front, objective=session.objective)
+    if is_main_process():
+        write_arch(winner, folder.best_arch)
+        front = write_pareto(folder, objective=session.objective, maximize=session.task.maximize)
+        session.wandb.log_candidates([asdict(one) for one in records])
+        session.wandb.log_pareto(front, objective=session.objective)
 
     networks = _trained_alone(session, winner)
     session.wandb.log_artifact(folder.best_arch, type="arch")

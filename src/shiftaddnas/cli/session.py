@@ -47,6 +47,7 @@ from shiftaddnas.spaces import Arch, Space, Term
 from shiftaddnas.supernets import Supernet
 from shiftaddnas.tracking import RunFolder, State, child_generator, child_seed
 from shiftaddnas.tracking.metrics_csv import MetricsCsv
+from shiftaddnas.tracking.rank import process_rank
 from shiftaddnas.tracking.wandb_run import WandbRun
 
 NETWORK_KEYS = ("task", "space", "sharing")
@@ -171,7 +172,9 @@ class Session:
             self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - begin - inner
 
     def write_results(self, results: Mapping[str, Any]) -> None:
-        """Write results.json, whose being there says that the run is finished."""
+        """Write results.json, whose being there says that the run is finished; the main process alone does it."""
+        if not is_main_process():
+            return
         common = {
             "task": self.task.name,
             "seed": self.seed,
@@ -184,6 +187,8 @@ class Session:
 
     def score(self) -> float | None:
         """What a sweeper optimises: the test score of the network, or the winner, of a finished run."""
+        if not is_main_process():
+            return None
         results = json.loads(self.folder.results.read_text())
         test = results.get("winner", results).get("test", {})
         return test.get(self.task.metric)  # type: ignore[no-any-return]
@@ -309,7 +314,7 @@ def open_session(config: DictConfig) -> Iterator[tuple[Session, State]]:
     argv = [sys.argv[0], *config_options(), *hydra.overrides.task]
     _quiet()
     wandb = WandbRun.off(folder.path)
-    session = Session(plain, folder, Console(), wandb)
+    session = Session(plain, folder, Console(quiet=not is_main_process()), wandb)
     try:
         state = folder.open(plain, fresh=bool(plain["fresh"]), argv=argv)
         if state != "finished":
@@ -354,6 +359,11 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
     # A data module says how many workers it wants; the advice would come back with every loader.
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
+
+
+def is_main_process() -> bool:
+    """Whether this process writes files and speaks, of the processes of a distributed run."""
+    return process_rank() == 0
 
 
 def difference(before: Any, now: Any, name: str) -> str | None:

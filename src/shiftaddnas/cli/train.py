@@ -16,7 +16,7 @@ def main() -> None:
 
 def run(config: DictConfig) -> float | None:
     """One training, from config to results.json; its score, for sweepers that optimise it."""
-    from shiftaddnas.cli.session import open_session
+    from shiftaddnas.cli.session import is_main_process, open_session
     from shiftaddnas.report import print_training_summary
 
     with open_session(config) as (session, state):
@@ -25,7 +25,8 @@ def run(config: DictConfig) -> float | None:
                 _train_supernet(session)
             else:
                 _train_subnet(session)
-        print_training_summary(session.folder, session.console)
+        if is_main_process():
+            print_training_summary(session.folder, session.console)
         return session.score()
 
 
@@ -46,12 +47,14 @@ def _train_supernet(session: "Session") -> None:
 
 def _train_subnet(session: "Session") -> None:
     from shiftaddnas.cli.archs import find_arch
+    from shiftaddnas.cli.session import is_main_process
     from shiftaddnas.spaces import write_arch
 
     arch = find_arch(session.config["arch"], session.space)
     inherits = session.config["ckpt"] is not None
     network = session.supernet_or_loaded().extract(arch) if inherits else session.standalone(arch)
-    write_arch(arch, session.folder.arch)
+    if is_main_process():
+        write_arch(arch, session.folder.arch)
     with session.timed("subnet"):
         test = session.fit_subnet(network, "subnet", session.folder.subnet)
     session.wandb.log_artifact(session.folder.arch, type="arch")

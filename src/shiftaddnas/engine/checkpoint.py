@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +90,5 @@ class ResumeCheckpoint(pl.Callback):
         if trainer.is_global_zero:
             for path in (self.path, _partial(self.path)):
                 path.unlink(missing_ok=True)
+            with suppress(OSError):  # another stage's checkpoint may lie beside it
+                self.path.parent.rmdir()

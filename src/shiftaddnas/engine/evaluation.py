@@ -39,6 +39,9 @@ class SupernetEvaluator:
                 lambda batch: task.step(supernet, batch, arch),
             )
             metrics = task.metrics().to(device)
+            for metric in metrics.values():
+                # In a distributed run one process scores while the others wait.
+                metric.distributed_available_fn = lambda: False
             loss_sum, count = 0.0, 0
             with lent_statistics(supernet, statistics):
                 for batch in self._data.val_dataloader():
