@@ -103,6 +103,8 @@ def _finish(session: "Session", searcher: "Searcher", supernet: "Supernet", reco
     networks = _trained_alone(session, winner)
     session.wandb.log_artifact(folder.best_arch, type="arch")
     session.wandb.log_artifact(folder.best_subnet, type="model")
+    if folder.supernet.is_file():
+        session.wandb.log_artifact(folder.supernet, type="model")
     session.write_results(
         {
             "space": {"name": space.name, "size": space.size()},

@@ -34,6 +34,7 @@ def _train_supernet(session: "Session") -> None:
     supernet = session.supernet_or_loaded()
     with session.timed("supernet"):
         session.fit_supernet(supernet)
+    session.wandb.log_artifact(session.folder.supernet, type="model")
     session.write_results(
         {
             "kind": "supernet",

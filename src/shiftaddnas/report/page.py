@@ -12,7 +12,7 @@ from typing import Any
 from shiftaddnas.files import write_atomically
 from shiftaddnas.report.charts import charts
 from shiftaddnas.report.figures import write_figures
-from shiftaddnas.report.numbers import cost_column, cost_title, duration, metric_value
+from shiftaddnas.report.numbers import cost_column, cost_title, count, duration, metric_value
 from shiftaddnas.report.search_run import SearchRun
 from shiftaddnas.report.summary import shown_costs, verdicts
 from shiftaddnas.tracking import RunFolder
@@ -54,7 +54,8 @@ def write_page(folder: RunFolder) -> Path:
     title = f"Search on {results['task']}"
     times = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in results["seconds"].items())
     facts = (
-        f"{results['evaluated']} of {space['size']:,} archs of space {space['name']}; sharing {results['sharing']}; "
+        f"{results['evaluated']} of {space['size']:,} archs of space {space['name']}; sharing {results['sharing']} "
+        f"({count(results['supernet']['num_params'])} parameters); "
         f"hardware {results['hardware']}; limits: {results['limits'] or 'none'}; seed {results['seed']}; "
         f"{results['date']}; {times}"
     )

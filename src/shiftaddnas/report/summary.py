@@ -44,7 +44,9 @@ def print_summary(folder: RunFolder, console: Console) -> None:
         f"space {space['name']} ({space['size']:,} archs), sharing {results['sharing']}, "
         f"hardware {results['hardware']}, seed {results['seed']}",
     )
-    _line(console, f"{results['evaluated']} archs evaluated, limits: {results['limits'] or 'none'}")
+    params = count(results["supernet"]["num_params"])
+    _line(console, f"{results['evaluated']} archs evaluated in a supernet of {params} params")
+    _line(console, f"limits: {results['limits'] or 'none'}")
     failed = len(run.records) - len(run.scored)
     if failed:
         _line(console, f"{failed} of them failed; {folder.search_log.name} says why", style="yellow")

@@ -35,29 +35,41 @@ INLINE Axis plain_axis(int64_t size, int64_t padding) { return (Axis){size, size
 
 INLINE int64_t area(const Axis *rows, const Axis *cols) { return rows->size * cols->size; }
 
+/* n floats, in overlapping pieces of fixed sizes: rows are short, and a call of memcpy for each would cost more. */
+INLINE void copy_row(float *to, const float *from, int64_t n) {
+    if (n >= 8) {
+        for (int64_t i = 0; i < n - 8; i += 8) memcpy(to + i, from + i, 8 * sizeof(float));
+        memcpy(to + n - 8, from + n - 8, 8 * sizeof(float));
+    } else if (n >= 4) {
+        memcpy(to, from, 4 * sizeof(float));
+        memcpy(to + n - 4, from + n - 4, 4 * sizeof(float));
+    } else if (n > 0) {
+        to[0] = from[0];
+        to[n / 2] = from[n / 2];
+        to[n - 1] = from[n - 1];
+    }
+}
+
 /* Copies the rows [first, first + height) of every sub-grid, zeros for padding, of `planes` planes of each image to
- * [image][plane][phase of rows][phase of columns][height][pitch]; what a pitch has beyond the span is left alone. */
+ * [image][plane][phase of rows][phase of columns][height][pitch]. */
 static void copy_sub_grids(const float *from, int64_t images, int64_t image_stride, int64_t planes, const Axis *rows,
                            const Axis *cols, int64_t first, int64_t height, int64_t pitch, float *to) {
-    int64_t num_phases = phases(rows) * phases(cols), width = span(cols), plane_stride = area(rows, cols);
+    int64_t num_phases = phases(rows) * phases(cols), plane_stride = area(rows, cols);
+    memset(to, 0, images * planes * num_phases * height * pitch * sizeof(float));
     for (int64_t phase = 0; phase < num_phases; phase++) {
         int64_t p = phase / phases(cols) - rows->padding, q = phase % phases(cols) - cols->padding;
-        int64_t left = smaller(first_inside(cols, q), width), right = larger(left, last_inside(cols, q));
+        int64_t top = larger(first, first_inside(rows, p)), bottom = smaller(first + height, last_inside(rows, p));
+        int64_t left = first_inside(cols, q), right = last_inside(cols, q);
         for (int64_t n = 0; n < images; n++)
             for (int64_t plane = 0; plane < planes; plane++) {
                 const float *map = from + n * image_stride + plane * plane_stride;
-                float *line = to + ((n * planes + plane) * num_phases + phase) * height * pitch;
-                for (int64_t j = first; j < first + height; j++, line += pitch) {
-                    int64_t row = rows->stride * j + p;
-                    int inside = row >= 0 && row < rows->size;
-                    int64_t begin = inside ? left : width, end = inside ? right : width;
-                    const float *values = map + row * cols->size + q;
-                    for (int64_t i = 0; i < begin; i++) line[i] = 0;
-                    if (cols->stride == 1)
-                        for (int64_t i = begin; i < end; i++) line[i] = values[i];
+                float *grid = to + ((n * planes + plane) * num_phases + phase) * height * pitch;
+                for (int64_t j = top; j < bottom; j++) {
+                    const float *values = map + (rows->stride * j + p) * cols->size + q;
+                    float *line = grid + (j - first) * pitch;
+                    if (cols->stride == 1) copy_row(line + left, values + left, right - left);
                     else
-                        for (int64_t i = begin; i < end; i++) line[i] = values[cols->stride * i];
-                    for (int64_t i = end; i < width; i++) line[i] = 0;
+                        for (int64_t i = left; i < right; i++) line[i] = values[cols->stride * i];
                 }
             }
     }

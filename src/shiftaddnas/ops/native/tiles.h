@@ -108,8 +108,7 @@ static void tile_by_runs(const Job *job, const Tile *tile, const Scratch *scratc
                 float *map = job->results + results + n * image + lane * plane + in.origin;
                 for (int64_t j = in.top; j < in.bottom; j++) {
                     const float *sums = scratch->sums + (j - tile->row) * job->pitch;
-                    if (job->cols.stride == 1)
-                        for (int64_t i = in.left; i < in.right; i++) map[j * line + i] = sums[i];
+                    if (job->cols.stride == 1) copy_row(map + j * line + in.left, sums + in.left, in.right - in.left);
                     else
                         for (int64_t i = in.left; i < in.right; i++) map[j * line + job->cols.stride * i] = sums[i];
                 }
