@@ -187,14 +187,15 @@ def memory_row(shape: Shape) -> str:
 def report() -> Iterator[str]:
     cpu = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     yield f"{datetime.now(UTC):%Y-%m-%d}, {cpu[0].partition(': ')[2] if cpu else platform.machine()}, " + (
-        f"{torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
+        f"{torch.backends.cpu.get_cpu_capability()}, threads: {torch.get_num_threads()}, torch {torch.__version__}, "
         f"load {os.getloadavg()[0]:.1f}."
     )
     for title, shapes in (("Large layers", LARGE), ("Small layers", SMALL)):
         yield f"\n{title}: milliseconds of the convolution, then ratios to it\n"
-        yield "| | forward | | | | | | training step | | |"
+        yield "| layer | forward: conv, ms | native | torch | cdist | broadcast | broadcast / native " + (
+            "| training step: conv, ms | native | torch |"
+        )
         yield "|---|" + "--:|" * 9
-        yield "| layer | conv, ms | native | torch | cdist | broadcast | broadcast / native | conv, ms | native | torch |"  # noqa: E501
         yield from (row(shape) for shape in shapes)
     yield "\nMiB that a training step holds at most, beside its arguments\n"
     yield "| layer | conv | conv by unfold | native | torch |"

@@ -1,8 +1,8 @@
 """What answers before torch is imported."""
 
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -12,12 +12,13 @@ from commands import run, succeeded
 @pytest.mark.parametrize("script", ["train.py", "search.py"])
 @pytest.mark.parametrize("arguments", [("--help",), ("--cfg", "job")])
 def test_help_and_config_answer_at_once(script: str, arguments: tuple[str, ...], tmp_path: Path) -> None:
-    times = []
-    for _ in range(3):  # of a busy machine's tries the best counts
-        start = time.perf_counter()
-        assert "search" in succeeded(run(script, *arguments, folder=tmp_path)) or script == "train.py"
-        times.append(time.perf_counter() - start)
-    assert min(times) < 2
+    before = os.times()
+    printed = succeeded(run(script, *arguments, folder=tmp_path))
+    after = os.times()
+    assert "digits" in printed
+    # Of the processor, not of the clock: other tests run beside this one.
+    seconds = after.children_user + after.children_system - before.children_user - before.children_system
+    assert seconds < 2
     assert not list(tmp_path.iterdir())
 
 

@@ -7,10 +7,10 @@ types are found before anything is built, and reported by the setting's full nam
 import difflib
 import functools
 import inspect
+import pkgutil
 from collections.abc import Callable, Mapping
 from typing import Any, cast, get_type_hints
 
-import hydra
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
@@ -61,7 +61,7 @@ def _lightning_refusal() -> type[Exception]:
 
 def _target(path: Any, name: str) -> Callable[..., Any]:
     try:
-        target: Any = hydra.utils.get_object(path)
+        target: Any = pkgutil.resolve_name(path)
     except Exception as error:
         raise UserError(f"{name}._target_={path} cannot be imported: {' '.join(str(error).split())}") from error
     if not callable(target):
