@@ -196,6 +196,20 @@ def test_weights_and_biases_mirrors_a_run_without_an_account(tmp_path: Path) -> 
     assert list(only_run(tmp_path).glob("wandb/offline-run-*/*.wandb"))
 
 
+def test_profiling_prints_where_the_time_goes(tmp_path: Path) -> None:
+    done = run("train.py", "debug=profile", folder=tmp_path)
+    assert "Training of a supernet" in succeeded(done)
+    assert "FIT Profiler Report" in done.stderr
+    assert "training_step" in done.stderr
+
+
+def test_a_network_learns_two_batches_by_heart(tmp_path: Path) -> None:
+    succeeded(run("train.py", "debug=overfit", "arch=digits_mixed", folder=tmp_path))
+    losses = [float(row["train/loss"]) for row in rows(only_run(tmp_path) / "metrics.csv") if row["train/loss"]]
+    assert losses[-1] < 0.05
+    assert losses[0] > 1
+
+
 def test_interrupting_is_no_crash(tmp_path: Path) -> None:
     process = subprocess.Popen(
         command("train.py", "trainer.max_epochs=500", "logger.mode=disabled"),

@@ -351,6 +351,8 @@ def _quiet() -> None:
     """Let Lightning say what is wrong, not how it is."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # A profiler that was asked for prints its table as information.
+    logging.getLogger("pytorch_lightning.profilers").setLevel(logging.INFO)
     # Hydra has set up the root logger with a prefix of its own.
     logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
     for name in ("shiftaddnas", "hydra"):

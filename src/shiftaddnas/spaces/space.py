@@ -116,7 +116,7 @@ class Space(ABC, Generic[S, W]):
         return tuple(layer for term in self.terms(arch) for layer in self.layers(term, workload))
 
     def arch(self, choices: Mapping[str, Choice]) -> Arch:
-        """The canonical arch of these choices; decisions that are not active in this space are left out.
+        """The arch of these choices.
 
         Raises:
             UserError: a decision is missing, unknown in this space or not legal where it stands.
@@ -132,15 +132,11 @@ class Space(ABC, Generic[S, W]):
                 raise UserError(f"{decision.name}={choice} is not in space {self.name}; allowed here: {allowed}")
             decisions.append((decision.name, choice))
             state = self.advance(state, choice)
-        unknown = sorted(set(choices) - {name for name, _ in decisions} - self.inactive_names())
+        unknown = sorted(set(choices) - {name for name, _ in decisions})
         if missing or unknown:
             what = f"lacks {missing[0]}" if missing else f"has {', '.join(unknown)}, which this space does not know"
             raise UserError(f"the arch does not belong to space {self.name}: it {what}")
         return Arch(tuple(decisions))
-
-    def inactive_names(self) -> frozenset[str]:
-        """Names of decisions that an arch file may hold although they are not active (see `arch`)."""
-        return frozenset()
 
     def validate(self, arch: Arch) -> None:
         """Raise a UserError unless the arch is a legal, canonical member of this space."""
