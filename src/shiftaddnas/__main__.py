@@ -1,0 +1,35 @@
+"""`shiftaddnas <command>`, the same as `python -m shiftaddnas <command>`: every command of the framework."""
+
+import importlib
+import sys
+
+COMMANDS = {
+    "train": "train a supernet, or with arch=... one network on its own",
+    "search": "train a supernet, search it, retrain the winner, compare it",
+    "price": "what an arch costs on a hardware, layer by layer, or the whole space",
+    "latency": "measure networks on this machine and fit a latency predictor to them",
+    "export": "a trained network as ONNX, as a torch program, or in integers",
+}
+
+
+def main() -> None:
+    """Hand the rest of the command line to a command.
+
+    Exits with code 1 and one line where there is no such command.
+    """
+    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
+        width = max(map(len, COMMANDS))
+        lines = [f"  {name:<{width}}  {what}" for name, what in COMMANDS.items()]
+        print("\n".join(["usage: shiftaddnas <command> [setting=value ...]", "", *lines]))
+        print("\nshiftaddnas <command> --help tells its settings.")
+        return
+    command = sys.argv[1]
+    if command not in COMMANDS:
+        print(f"error: {command} is no command; there are: {', '.join(COMMANDS)}", file=sys.stderr)
+        sys.exit(1)
+    sys.argv[:2] = [f"shiftaddnas {command}"]
+    importlib.import_module(f"shiftaddnas.cli.{command}").main()
+
+
+if __name__ == "__main__":
+    main()
