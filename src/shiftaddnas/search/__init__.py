@@ -4,6 +4,7 @@ from shiftaddnas.search.evolution import EvolutionSearcher
 from shiftaddnas.search.feasibility import Feasibility
 from shiftaddnas.search.generational import GenerationalSearcher
 from shiftaddnas.search.limits import Limit, Limits, split_limits
+from shiftaddnas.search.nsga2 import Nsga2Searcher
 from shiftaddnas.search.pareto import Objectives, best, hypervolume, pareto_front
 from shiftaddnas.search.random_search import RandomSearcher
 from shiftaddnas.search.record import Record
@@ -18,6 +19,7 @@ __all__ = [
     "GenerationalSearcher",
     "Limit",
     "Limits",
+    "Nsga2Searcher",
     "Objectives",
     "Origin",
     "Proposal",

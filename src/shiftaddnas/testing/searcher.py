@@ -67,7 +67,8 @@ def _search(searcher: Searcher, objective: Objective) -> list[Proposal]:
         assert len(proposals) == 1, f"ask(1) gave {len(proposals)} proposals"
         found += proposals
         assert len(found) <= searcher.num_evaluations, f"more proposals than num_evaluations={searcher.num_evaluations}"
-        searcher.tell([Result(proposal.arch, objective(proposal.arch), {}) for proposal in proposals])
+        costs = searcher.feasible.cost
+        searcher.tell([Result(one.arch, objective(one.arch), costs(one.arch).values) for one in proposals])
     assert searcher.ask(1) == [], "the searcher goes on after it has finished"
     assert str(np.random.get_state()) == before, "the searcher uses numpy's global random state"
     return found
