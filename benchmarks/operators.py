@@ -1,7 +1,8 @@
-"""How fast adder layers are beside the convolution: `python benchmarks/operators.py` prints tables in Markdown.
+"""How fast adder and shift layers are beside the convolution, and the map of the sharing scheme beside a loop.
 
-Every figure is a ratio to the convolution of the same shape, measured in turns in one process, and the median over
-rounds, so that other load on the machine hits both alike. All is included: padding, unfolding, autograd.
+`python benchmarks/operators.py` prints tables in Markdown. Every figure is a ratio, to the convolution of the same
+shape unless it says otherwise, measured in turns in one process, and the median over rounds, so that other load on the
+machine hits both alike. All is included: padding, unfolding, autograd.
 """
 
 import ctypes
@@ -19,8 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from shiftaddnas.ops import adder_conv2d, force_adder_backend
+from shiftaddnas.ops import Shift, ShiftForm, adder_conv2d, force_adder_backend
 from shiftaddnas.ops.backend import AdderBackend
+from shiftaddnas.sharing.maps import piecewise_linear
 
 ROUNDS = 21
 BUDGET = 2.0  # seconds for one way of one layer; one round at least
@@ -61,6 +63,8 @@ SMALL = (
     Shape("1x1, 128 > 32, 2x2", 64, 128, 32, 2),
 )
 
+MAP_SHAPE, MAP_BINS = (256, 256, 3, 3), 100
+
 Layer = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -73,6 +77,18 @@ def convolution(shape: Shape, x: Tensor, w: Tensor) -> Tensor:
 def adder(shape: Shape, backend: AdderBackend, x: Tensor, w: Tensor) -> Tensor:
     with force_adder_backend(backend):
         return adder_conv2d(x, w, stride=shape.stride, padding=shape.padding, groups=shape.groups)
+
+
+def shift(shape: Shape, form: ShiftForm, x: Tensor, w: Tensor) -> Tensor:
+    """The layer of one tensor ("q"), or of exponents and signs ("ps"), both made of the same one here."""
+    operator = Shift(form)
+    if shape.size == 1:
+        return F.linear(x.flatten(1), operator.weight((w,) * operator.num_tensors).flatten(1)).view(
+            *x.shape[:1], -1, 1, 1
+        )
+    return operator.convolve(
+        x, (w,) * operator.num_tensors, stride=shape.stride, padding=shape.padding, groups=shape.groups
+    )
 
 
 def columns(shape: Shape, x: Tensor) -> Tensor:
@@ -158,6 +174,37 @@ def row(shape: Shape) -> str:
     return " | ".join([f"| {shape.name}", *cells]) + " |"
 
 
+def shift_row(shape: Shape) -> str:
+    x, w = tensors(shape, shape.batch)
+    layers = partial(convolution, shape), partial(shift, shape, "q"), partial(shift, shape, "ps")
+    cells = []
+    for run in (inference, training_step):
+        ms, others = ratios(partial(run, layers[0], x, w), [partial(run, layer, x, w) for layer in layers[1:]])
+        cells += [f"{1e3 * ms:.2f}", *(f"{ratio:.2f}" for ratio in others)]
+    return " | ".join([f"| {shape.name}", *cells]) + " |"
+
+
+def map_by_bins(w: Tensor, slopes: Tensor) -> Tensor:
+    """The published map: a pass over the whole kernel for each bin."""
+    low, high = w.detach().aminmax()
+    width = (high - low) / len(slopes)
+    mapped = torch.zeros_like(w)
+    for index, slope in enumerate(slopes):
+        inside = (w >= low + index * width) & (w < low + (index + 1) * width)
+        mapped = mapped + slope * w * inside
+    return mapped
+
+
+def map_ratio() -> tuple[float, float]:
+    """Milliseconds of the map, forward and backward, and how many times as long the loop over the bins takes."""
+    generator = torch.Generator().manual_seed(0)
+    w, slopes = torch.randn(MAP_SHAPE, generator=generator), torch.randn(MAP_BINS, generator=generator)
+    ours, (loop,) = ratios(
+        partial(training_step, piecewise_linear, w, slopes), [partial(training_step, map_by_bins, w, slopes)]
+    )
+    return 1e3 * ours, loop
+
+
 def peak_mib(call: Callable[[], None]) -> float:
     """The most memory that a call held beyond what was there before (Linux)."""
     call()
@@ -197,6 +244,15 @@ def report() -> Iterator[str]:
         )
         yield "|---|" + "--:|" * 9
         yield from (row(shape) for shape in shapes)
+    yield "\nShift layers: milliseconds of the convolution, then ratios to it\n"
+    yield "| layer | forward: conv, ms | q | ps | training step: conv, ms | q | ps |"
+    yield "|---|" + "--:|" * 6
+    yield from (shift_row(shape) for shape in LARGE)
+    ms, loop = map_ratio()
+    yield (
+        f"\nThe piecewise map of a {'x'.join(map(str, MAP_SHAPE))} kernel with {MAP_BINS} bins, forward and backward: "
+        f"{ms:.2f} ms; a loop over the bins takes {loop:.0f} times as long."
+    )
     yield "\nMiB that a training step holds at most, beside its arguments\n"
     yield "| layer | conv | conv by unfold | native | torch |"
     yield "|---|" + "--:|" * 4

@@ -17,7 +17,7 @@ def bin_indices(w: Tensor, num_bins: int) -> Tensor:
     with torch.no_grad():
         low, high = w.aminmax()
         width = ((high - low) / num_bins).clamp_min(torch.finfo(w.dtype).tiny)
-        return ((w - low) / width).long().clamp_(0, num_bins - 1)
+        return ((w - low) / width).int().clamp_(0, num_bins - 1)
 
 
 def piecewise_linear(w: Tensor, slopes: Tensor) -> Tensor:
