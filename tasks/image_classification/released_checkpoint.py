@@ -1,0 +1,75 @@
+"""Weight files that the ShiftAddNAS authors released, read into the networks of searched.py."""
+
+import argparse
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from shiftaddnas.errors import UserError
+from tasks.image_classification.searched import SearchedNet
+
+# In order; where each pattern is found it is replaced. The released files name a layer after its place in a Sequential.
+_RENAMED = (
+    (r"^conv1\.", "stem.0."),
+    (r"^bn1\.", "stem.1."),
+    (r"^fc\.", "head."),
+    (r"^dist_head\.", "head_distilled."),
+    (r"^layer([1-4])\.", lambda match: f"stages.{int(match[1]) - 1}."),
+    (r"\.downsample\.", ".shortcut."),
+    (r"\.conv2\.", ".mix."),
+    (r"\.proj\.0\.", ".conv1."),
+    (r"\.proj\.1\.conv\.", ".peg."),
+    (r"\.peg\.conv\.", ".peg."),
+    (r"\.proj\.2\.", ".bn1."),
+    (r"\.net\.1\.to_qkv\.", ".mix.qkv."),
+    (r"\.net\.2\.", ".bn2."),
+    (r"\.net\.4\.", ".conv3."),
+    (r"\.net\.5\.", ".bn3."),
+    (r"\.adder$", ".weight"),
+)
+
+
+def converted(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a released state dict under the names that `SearchedNet` gives them."""
+    state = {}
+    for key, tensor in released.items():
+        name = key.removeprefix("module.")
+        for pattern, replacement in _RENAMED:
+            name = re.sub(pattern, replacement, name)
+        state[name] = tensor
+    return state
+
+
+def load_released_checkpoint(network: SearchedNet, path: Path, *, ema: bool = False) -> None:
+    """Give a network the weights of a released file, or the moving averages that the file keeps beside them.
+
+    The file is read as data: it may hold tensors, numbers, text and the command line's namespace, nothing else.
+
+    Raises:
+        UserError: the file is missing or damaged, or is of another network.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no file {path}; download it as the README of the official repository says")
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise UserError(f"{path} cannot be read as a released weight file: {str(error).splitlines()[0]}") from error
+    key = "model_ema" if ema else "model"
+    if not isinstance(content, Mapping) or not isinstance(content.get(key), Mapping):
+        held = ", ".join(map(str, content)) if isinstance(content, Mapping) else type(content).__name__
+        raise UserError(f"{path} has no {key}: it holds {held}")
+    state = converted(content[key])
+    expected = network.state_dict()
+    missing, unknown = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
+    odd = [name for name in expected.keys() & state.keys() if expected[name].shape != state[name].shape]
+    if missing or unknown or odd:
+        raise UserError(
+            f"{path} is of another network: {len(missing)} tensors are missing ({', '.join(missing[:2])}), "
+            f"{len(unknown)} unknown ({', '.join(unknown[:2])}), {len(odd)} of another shape ({', '.join(odd[:2])})"
+        )
+    network.load_state_dict(state)
