@@ -26,6 +26,7 @@ from tasks.image_classification.layers import (
     Stem,
     StemTerm,
 )
+from tasks.image_classification.notation import read_notation
 
 LETTERS = {"attention": "T", "conv": "C", "add": "A", "shift": "S"}
 
@@ -170,6 +171,9 @@ class HybridSpace(Space[Position, ImageWorkload]):
             return None
         operators = [(f"layer_{layer}", step.operator) for layer, step in enumerate(steps)]
         return Arch((("depths", depths), *operators))
+
+    def read_notation(self, text: str) -> Arch | None:
+        return read_notation(text, self)
 
     # What the fabric reads
 

@@ -41,3 +41,7 @@ def test_a_shipped_file_is_as_written_by_write_arch(name: str, digits_space: Hyb
 
 def test_arch_is_a_plain_setting_and_no_config_group() -> None:
     assert compose("train", "arch=digits_mixed")["arch"] == "digits_mixed"
+
+
+def test_an_arch_may_be_given_in_the_released_notation(digits_space: HybridSpace) -> None:
+    assert find_arch("[1],[1,2],[3,0,2]", digits_space) == find_arch("digits_mixed", digits_space)

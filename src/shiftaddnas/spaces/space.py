@@ -191,6 +191,14 @@ class Space(ABC, Generic[S, W]):
             state = self.advance(state, choice)
         return Arch(tuple(decisions))
 
+    def read_notation(self, text: str) -> Arch | None:
+        """The arch that a text in the field's own notation of this space stands for; None where it is in none.
+
+        Raises:
+            UserError: the text is in such a notation, but no arch of the space.
+        """
+        return None
+
     def encode(self, arch: Arch) -> tuple[int, ...]:
         """The arch as the index of each choice among its options; `decode` gives it back."""
         return tuple(decision.options.index(choice) for _, decision, choice in self.walk(arch))
