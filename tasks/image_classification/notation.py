@@ -62,12 +62,12 @@ def by_indices(arch: Arch, space: "HybridSpace") -> str:
 def _by_stages(text: str, num_levels: int) -> list[list[str]]:
     stages = re.findall(r"\[([\d\s,]*)\]", text)
     if len(stages) != num_levels:
-        raise UserError(f"{text} has {len(stages)} stages, the space {num_levels} levels")
+        raise UserError(f"it has {len(stages)} stages, the space {num_levels} levels")
     levels = [[int(digit) for digit in re.findall(r"\d+", stage)] for stage in stages]
     wrong = [digit for level in levels for digit in level if digit >= len(DIGITS)]
     if wrong:
         meanings = ", ".join(f"{digit} {name}" for digit, name in enumerate(DIGITS))
-        raise UserError(f"{text}: {wrong[0]} stands for no operator; there are {meanings}")
+        raise UserError(f"{wrong[0]} stands for no operator; there are {meanings}")
     return [[DIGITS[digit] for digit in level] for level in levels]
 
 
@@ -78,9 +78,9 @@ def _by_indices(text: str, space: "HybridSpace") -> list[list[str]]:
     for index in map(int, re.findall(r"\d+", text)):
         level = next((level for level, first in enumerate(FIRST_INDICES) if index >= first), 0)
         if index - FIRST_INDICES[level] >= len(LEVELS[level]):
-            raise UserError(f"{text}: {index} stands for no operator; indices go from 0 to 13")
+            raise UserError(f"{index} stands for no operator; indices go from 0 to 13")
         if level < reached:
-            raise UserError(f"{text} goes from level {reached} up to level {level} at {index}; a path only goes down")
+            raise UserError(f"it goes from level {reached} up to level {level} at {index}; a path only goes down")
         reached = level
         levels[level].append(LEVELS[level][index - FIRST_INDICES[level]])
     return levels
