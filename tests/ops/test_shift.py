@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from shiftaddnas.errors import UserError
-from shiftaddnas.ops import Shift, ShiftConv2d, ShiftLinear, power_of_two, power_of_two_from_exponent
+from shiftaddnas.ops import Shift, ShiftConv2d, ShiftLinear, fixed_point, power_of_two, power_of_two_from_exponent
 
 finite = st.floats(-4, 4, width=32, allow_subnormal=False)
 
@@ -73,7 +73,7 @@ def test_rounded_weight_passes_its_gradient_on_and_stays() -> None:
 def test_weight_from_exponent_and_sign(shift: float, sign: float, expected: float, with_threshold: float) -> None:
     s, t = torch.tensor([shift]), torch.tensor([sign])
     assert power_of_two_from_exponent(s, t).item() == expected
-    assert power_of_two_from_exponent(s, t, threshold=0.3).item() == with_threshold
+    assert power_of_two_from_exponent(s, t, sign_threshold=0.3).item() == with_threshold
     assert s.item() == pytest.approx(shift)
     assert t.item() == pytest.approx(sign)
 
@@ -143,8 +143,89 @@ def test_exponents_and_signs_start_uniform() -> None:
     assert (power_of_two_from_exponent(shift, sign) == 0).float().mean().item() == pytest.approx(0.5, abs=0.01)
 
 
-def test_unknown_form_and_too_few_bits_are_named() -> None:
+def test_a_threshold_of_the_sign_keeps_more_weights() -> None:
+    shift, sign = Shift("ps").initial((64, 64, 3, 3), torch.Generator().manual_seed(0))
+    weight = Shift("ps", sign_threshold=0.3).weight((shift, sign))
+    assert (weight == 0).float().mean().item() == pytest.approx(0.3, abs=0.01)
+    layer = ShiftConv2d(1, 1, 1, bias=False, form="ps", sign_threshold=0.3)
+    with torch.no_grad():
+        layer.get_parameter("shift").fill_(-3.5)
+        layer.get_parameter("sign").fill_(-0.4)
+    assert layer(torch.ones(1, 1, 1, 1)).item() == -0.0625
+    assert layer.get_parameter("sign").item() == pytest.approx(-0.4)
+
+
+@pytest.mark.parametrize(
+    ("x", "expected"),
+    [
+        (0.1, 0.0999908447265625),
+        (-0.1, -0.100006103515625),
+        (40000.0, 32767.0),
+        (-40000.0, -32768.0),
+        (2.0**-17, 0.0),
+        (-(2.0**-17), -(2.0**-16)),
+        (1.5, 1.5),
+    ],
+)
+def test_fixed_point_numbers(x: float, expected: float) -> None:
+    assert fixed_point(torch.tensor([x])).item() == expected
+
+
+def test_fixed_point_numbers_of_fewer_bits_and_in_half_precision() -> None:
+    assert fixed_point(torch.tensor([0.99, -0.01]), fraction_bits=2).tolist() == [0.75, -0.25]
+    for dtype in (torch.float16, torch.bfloat16):
+        x = torch.tensor([3.25, -0.5, 100.0], dtype=dtype)
+        assert fixed_point(x).dtype == dtype
+        assert torch.equal(fixed_point(x), x)
+
+
+def test_fixed_point_numbers_pass_their_gradient_on() -> None:
+    x = torch.tensor([0.1, 40000.0, -40000.0], requires_grad=True)
+    g = torch.tensor([1.0, -2.0, 3.0])
+    torch.autograd.backward(fixed_point(x), g)
+    assert x.grad is not None
+    assert torch.equal(x.grad, g)
+
+
+@pytest.mark.parametrize("kind", [ShiftConv2d, ShiftLinear])
+def test_layers_read_fixed_point_inputs_and_biases(kind: type[ShiftConv2d | ShiftLinear]) -> None:
+    arguments = (1, 1, 1) if kind is ShiftConv2d else (1, 1)
+    layer = kind(*arguments, act_fraction_bits=2)
+    with torch.no_grad():
+        layer.get_parameter("weight").fill_(0.5)
+        layer.get_parameter("bias").fill_(-0.3)
+    assert layer(torch.full((1, 1, 1, 1), 1.9)).item() == 0.5 * 1.75 - 0.5
+    plain = kind(*arguments)
+    plain.load_state_dict(layer.state_dict())
+    assert plain(torch.full((1, 1, 1, 1), 1.9)).item() == pytest.approx(0.5 * 1.9 - 0.3)
+
+
+@pytest.mark.parametrize("kind", [ShiftConv2d, ShiftLinear])
+def test_the_gradient_of_the_output_is_quantised_where_it_is_asked_for(kind: type[ShiftConv2d | ShiftLinear]) -> None:
+    arguments = (1, 2, 1) if kind is ShiftConv2d else (1, 2)
+    # Of images and of outputs; the grid of 2 bits goes from the smallest of all to the largest in steps of 1.
+    g = torch.tensor([[0.0, 1.4], [3.0, 1.0]])
+    shape = (2, 2, 1, 1) if kind is ShiftConv2d else (2, 2)
+    gradients = []
+    for _ in range(50):
+        layer = kind(*arguments, grad_bits=2)
+        torch.autograd.backward(layer(torch.ones(2, 1, *shape[2:])), g.view(shape))
+        grad = layer.get_parameter("bias").grad
+        assert grad is not None
+        gradients.append(tuple(grad.tolist()))
+    assert set(gradients) == {(3.0, 2.0), (3.0, 3.0)}
+
+
+def test_settings_that_make_no_sense_are_named() -> None:
     with pytest.raises(UserError, match="form='sp'"):
         Shift("sp")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="weight_bits=1"):
         Shift(weight_bits=1)
+    with pytest.raises(UserError, match=r"sign_threshold=0\.3 .* only form=ps"):
+        Shift("q", sign_threshold=0.3)
+    with pytest.raises(UserError, match="sign_threshold=-1"):
+        Shift("ps", sign_threshold=-1)
+    with pytest.raises(UserError, match="act_fraction_bits=-1"):
+        Shift(act_fraction_bits=-1)
+    with pytest.raises(UserError, match="grad_bits=32"):
+        Shift(grad_bits=32)

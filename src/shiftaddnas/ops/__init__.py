@@ -3,31 +3,51 @@
 from shiftaddnas.ops.adder import adder_conv2d, adder_linear
 from shiftaddnas.ops.backend import force_adder_backend
 from shiftaddnas.ops.distributions import Distribution, Gaussian, Laplacian
-from shiftaddnas.ops.modules import AdderConv2d, AdderLinear, ShiftConv2d, ShiftLinear
+from shiftaddnas.ops.modules import AdderConv2d, AdderLinear, QuantizedLayer, ShiftConv2d, ShiftLinear
 from shiftaddnas.ops.operators import OPERATORS, Add, Conv, KernelOperator, KernelShape, Shift, ShiftForm, fan_in
 from shiftaddnas.ops.pair import IntPair
-from shiftaddnas.ops.shift import power_of_two, power_of_two_from_exponent
+from shiftaddnas.ops.quantize import (
+    FIX8,
+    FIX16,
+    FakeQuantize,
+    Precision,
+    fake_quantize,
+    fake_quantize_per_row,
+    fake_quantize_per_tensor,
+    quantize_gradient,
+)
+from shiftaddnas.ops.shift import fixed_point, power_of_two, power_of_two_from_exponent
 
 __all__ = [
+    "FIX8",
+    "FIX16",
     "OPERATORS",
     "Add",
     "AdderConv2d",
     "AdderLinear",
     "Conv",
     "Distribution",
+    "FakeQuantize",
     "Gaussian",
     "IntPair",
     "KernelOperator",
     "KernelShape",
     "Laplacian",
+    "Precision",
+    "QuantizedLayer",
     "Shift",
     "ShiftConv2d",
     "ShiftForm",
     "ShiftLinear",
     "adder_conv2d",
     "adder_linear",
+    "fake_quantize",
+    "fake_quantize_per_row",
+    "fake_quantize_per_tensor",
     "fan_in",
+    "fixed_point",
     "force_adder_backend",
     "power_of_two",
     "power_of_two_from_exponent",
+    "quantize_gradient",
 ]

@@ -1,6 +1,7 @@
 """Layers of one operator with their own kernels, as drop-in replacements of `nn.Conv2d` and `nn.Linear`.
 
-Padding is with zeros and given in numbers; the rest of the signatures is theirs.
+Padding is with zeros and given in numbers; the rest of the signatures is theirs. `QuantizedLayer` puts any of these
+layers, and PyTorch's, on fake-quantised numbers.
 """
 
 import math
@@ -8,10 +9,20 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
 
+from shiftaddnas.errors import UserError
 from shiftaddnas.ops.adder import adder_linear
 from shiftaddnas.ops.operators import Add, KernelOperator, KernelShape, Shift, ShiftForm, fan_in
 from shiftaddnas.ops.pair import IntPair, pair
+from shiftaddnas.ops.quantize import (
+    FIX8,
+    FakeQuantize,
+    Precision,
+    fake_quantize_per_row,
+    fake_quantize_per_tensor,
+    quantize_gradient,
+)
 
 _SHIFT_TENSORS: dict[ShiftForm, tuple[str, ...]] = {"q": ("weight",), "ps": ("shift", "sign")}
 
@@ -48,7 +59,7 @@ class KernelConv2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.operator.convolve(
             x,
-            tuple(self.get_parameter(name) for name in self.tensor_names),
+            tuple(getattr(self, name) for name in self.tensor_names),
             bias=self.bias,
             stride=self.stride,
             padding=self.padding,
@@ -97,7 +108,10 @@ class AdderConv2d(KernelConv2d):
 
 
 class ShiftConv2d(KernelConv2d):
-    """`nn.Conv2d` with power-of-two weights: the parameter is `weight` ("q"), or `shift` and `sign` ("ps")."""
+    """`nn.Conv2d` with power-of-two weights: the parameter is `weight` ("q"), or `shift` and `sign` ("ps").
+
+    The keywords are those of the operator `Shift`.
+    """
 
     def __init__(
         self,
@@ -112,10 +126,13 @@ class ShiftConv2d(KernelConv2d):
         *,
         form: ShiftForm = "q",
         weight_bits: int = 5,
+        sign_threshold: float | None = None,
+        act_fraction_bits: int | None = None,
+        grad_bits: int | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(
-            Shift(form, weight_bits),
+            Shift(form, weight_bits, sign_threshold, act_fraction_bits, grad_bits),
             _SHIFT_TENSORS[form],
             in_channels,
             out_channels,
@@ -156,7 +173,10 @@ class AdderLinear(nn.Module):
 
 
 class ShiftLinear(nn.Module):
-    """`nn.Linear` with power-of-two weights: the parameter is `weight` ("q"), or `shift` and `sign` ("ps")."""
+    """`nn.Linear` with power-of-two weights: the parameter is `weight` ("q"), or `shift` and `sign` ("ps").
+
+    The keywords are those of the operator `Shift`.
+    """
 
     def __init__(
         self,
@@ -166,11 +186,14 @@ class ShiftLinear(nn.Module):
         *,
         form: ShiftForm = "q",
         weight_bits: int = 5,
+        sign_threshold: float | None = None,
+        act_fraction_bits: int | None = None,
+        grad_bits: int | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
-        self.operator = Shift(form, weight_bits)
+        self.operator = Shift(form, weight_bits, sign_threshold, act_fraction_bits, grad_bits)
         self.tensor_names = _SHIFT_TENSORS[form]
         shape: KernelShape = (out_features, in_features, 1, 1)
         for name, kernel in zip(self.tensor_names, self.operator.initial(shape, generator), strict=True):
@@ -178,11 +201,52 @@ class ShiftLinear(nn.Module):
         self.bias = _initial_bias(shape, generator) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        tensors = tuple(self.get_parameter(name) for name in self.tensor_names)
-        return F.linear(x, self.operator.weight(tensors), self.bias)
+        weight = self.operator.weight(tuple(getattr(self, name) for name in self.tensor_names))
+        bias = None if self.bias is None else self.operator.operand(self.bias)
+        return self.operator.result(F.linear(self.operator.operand(x), weight, bias))
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}, operator={self.operator}"
+
+
+class QuantizedLayer(nn.Module):
+    """A layer that computes with fake-quantised numbers, as the FIX8 and FIX16 networks of ShiftAddNAS are trained.
+
+    Input (per tensor, see `FakeQuantize`), weight (per output row) and bias (per tensor) have `precision.bits`, the
+    gradient of the output `precision.grad_bits`. A shift layer's weights are powers of two already and stay as they
+    are. The parameters remain the layer's own, `layer.weight` and so on, one where layers share one.
+
+    Args:
+        layer: an `nn.Linear`, an `nn.Conv2d`, or a layer of this module.
+
+    Raises:
+        UserError: another layer.
+    """
+
+    def __init__(self, layer: nn.Module, precision: Precision = FIX8) -> None:
+        super().__init__()
+        if not isinstance(layer, nn.Linear | nn.Conv2d | KernelConv2d | AdderLinear | ShiftLinear):
+            raise UserError(
+                f"a {type(layer).__name__} cannot be quantised as one layer; wrap its layers: nn.Linear, nn.Conv2d, "
+                "AdderLinear, AdderConv2d, ShiftLinear or ShiftConv2d"
+            )
+        self.layer = layer
+        self.input = FakeQuantize(precision.bits)
+        self.precision = precision
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = functional_call(self.layer, self._tensors(), (self.input(x),))
+        grad_bits = self.precision.grad_bits
+        return y if grad_bits is None else quantize_gradient(y, bits=grad_bits)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        bits = self.precision.bits
+        tensors = {}
+        if not isinstance(getattr(self.layer, "operator", None), Shift):
+            tensors["weight"] = fake_quantize_per_row(self.layer.get_parameter("weight"), bits=bits)
+        if isinstance(self.layer.bias, nn.Parameter):
+            tensors["bias"] = fake_quantize_per_tensor(self.layer.bias, bits=bits)
+        return tensors
 
 
 def _initial_bias(shape: KernelShape, generator: torch.Generator | None) -> nn.Parameter:

@@ -17,7 +17,8 @@ from shiftaddnas.hardware.layer import Arithmetic
 from shiftaddnas.ops.adder import adder_conv2d
 from shiftaddnas.ops.distributions import Distribution, Gaussian, Laplacian
 from shiftaddnas.ops.pair import IntPair
-from shiftaddnas.ops.shift import power_of_two, power_of_two_from_exponent
+from shiftaddnas.ops.quantize import check_bits, quantize_gradient
+from shiftaddnas.ops.shift import fixed_point, power_of_two, power_of_two_from_exponent
 
 KernelShape = tuple[int, int, int, int]
 ShiftForm = Literal["q", "ps"]
@@ -127,12 +128,22 @@ class Add(KernelOperator):
 class Shift(KernelOperator):
     """The convolution with power-of-two weights: rounded from one tensor ("q"), or from exponent and sign ("ps").
 
+    The released code of ShiftAddNAS has `act_fraction_bits=16` in both forms and `grad_bits=16` in "ps".
+
+    Args:
+        sign_threshold: of "ps", see `power_of_two_from_exponent`; 0.3 makes 30 % of the first weights zero, not 50 %.
+        act_fraction_bits: makes input and bias fixed-point numbers with so many bits of fraction, see `fixed_point`.
+        grad_bits: quantises the output's gradient, see `quantize_gradient`. The noise is the default generator's.
+
     Raises:
-        UserError: the form is unknown, or the weights have fewer than two bits.
+        UserError: the form is unknown, a number of bits is out of range, or a threshold does not go with the form.
     """
 
     form: ShiftForm = "q"
     weight_bits: int = 5
+    sign_threshold: float | None = None
+    act_fraction_bits: int | None = None
+    grad_bits: int | None = None
 
     name = "shift"
     arithmetic = "shift"
@@ -143,6 +154,13 @@ class Shift(KernelOperator):
             raise UserError(f"shift form={self.form!r} is unknown; it is q (rounded weights) or ps (exponent and sign)")
         if self.weight_bits < 2:
             raise UserError(f"weight_bits={self.weight_bits} leaves no exponent; shift weights need 2 bits or more")
+        if self.sign_threshold is not None and not (self.form == "ps" and self.sign_threshold >= 0):
+            raise UserError(
+                f"sign_threshold={self.sign_threshold} is a magnitude, 0 or more, and only form=ps has signs"
+            )
+        if self.act_fraction_bits is not None and self.act_fraction_bits < 0:
+            raise UserError(f"act_fraction_bits={self.act_fraction_bits}: use 0 or more (DeepShift: 16), or none")
+        check_bits("grad_bits", self.grad_bits)
 
     @property
     def num_tensors(self) -> int:
@@ -170,13 +188,25 @@ class Shift(KernelOperator):
         dilation: IntPair = 1,
         groups: int = 1,
     ) -> Tensor:
-        return F.conv2d(x, self.weight(tensors), bias, stride, padding, dilation, groups)
+        bias = None if bias is None else self.operand(bias)
+        y = F.conv2d(self.operand(x), self.weight(tensors), bias, stride, padding, dilation, groups)
+        return self.result(y)
 
     def weight(self, tensors: tuple[Tensor, ...]) -> Tensor:
         """The power-of-two weights that the tensors stand for, of their shape."""
         if self.form == "q":
             return power_of_two(tensors[0], weight_bits=self.weight_bits)
-        return power_of_two_from_exponent(tensors[0], tensors[1], weight_bits=self.weight_bits)
+        return power_of_two_from_exponent(
+            tensors[0], tensors[1], weight_bits=self.weight_bits, sign_threshold=self.sign_threshold
+        )
+
+    def operand(self, x: Tensor) -> Tensor:
+        """What the operator reads of an input or a bias: fixed-point numbers, where it has them."""
+        return x if self.act_fraction_bits is None else fixed_point(x, fraction_bits=self.act_fraction_bits)
+
+    def result(self, y: Tensor) -> Tensor:
+        """The output, whose gradient is quantised where the operator says so."""
+        return y if self.grad_bits is None else quantize_gradient(y, bits=self.grad_bits)
 
 
 OPERATORS: dict[str, type[KernelOperator]] = {operator.name: operator for operator in (Conv, Add, Shift)}

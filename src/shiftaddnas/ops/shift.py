@@ -1,7 +1,7 @@
 """Power-of-two weights (DeepShift), whose products are bitwise shifts: from a weight (Q), or exponent and sign (PS).
 
 Both read their parameters without changing them: a stored value outside the representable range is clamped in the
-forward pass only.
+forward pass only. `fixed_point` is what DeepShift does to the activations that the weights shift.
 """
 
 import math
@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from shiftaddnas.ops.quantize import straight_through
 
 
 def power_of_two(weight: Tensor, *, weight_bits: int = 5) -> Tensor:
@@ -20,12 +22,11 @@ def power_of_two(weight: Tensor, *, weight_bits: int = 5) -> Tensor:
     with torch.no_grad():
         exponent = weight.abs().log2().round().clamp(1 - 2 ** (weight_bits - 1), 0)
         rounded = weight.sign() * exponent.exp2()
-    # rounded + (w - w) is exact; the usual w + (rounded - w) loses the power of two where w is large.
-    return rounded + (weight - weight.detach())
+    return straight_through(rounded, weight)
 
 
 def power_of_two_from_exponent(
-    shift: Tensor, sign: Tensor, *, weight_bits: int = 5, threshold: float | None = None
+    shift: Tensor, sign: Tensor, *, weight_bits: int = 5, sign_threshold: float | None = None
 ) -> Tensor:
     """t 2^s from a real exponent and a real sign (DeepShift-PS).
 
@@ -35,8 +36,20 @@ def power_of_two_from_exponent(
     The gradients are straight-through: g t 2^s ln 2 for the exponent and g, unscaled, for the sign. An exponent outside
     its range gets the gradient only where descending it leads back: it can return, and cannot drift away.
     """
-    weight: Tensor = _PowerOfTwoFromExponent.apply(shift, sign, 2 - 2 ** (weight_bits - 1), threshold)
+    weight: Tensor = _PowerOfTwoFromExponent.apply(shift, sign, 2 - 2 ** (weight_bits - 1), sign_threshold)
     return weight
+
+
+def fixed_point(x: Tensor, *, fraction_bits: int = 16) -> Tensor:
+    """x rounded down to a multiple of 2^-fraction_bits within [-2^15, 2^15 - 1] (DeepShift).
+
+    The gradient is straight-through: the identity, outside the range as well.
+    """
+    with torch.no_grad():
+        # Scaled by 2^16, float16 would overflow at 1.
+        scaled = x.to(torch.promote_types(x.dtype, torch.float32)) * 2**fraction_bits
+        rounded = (scaled.floor() / 2**fraction_bits).clamp(-(2**15), 2**15 - 1).to(x.dtype)
+    return straight_through(rounded, x)
 
 
 class _PowerOfTwoFromExponent(torch.autograd.Function):
