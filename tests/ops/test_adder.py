@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -12,8 +13,14 @@ from shiftaddnas.errors import UserError
 from shiftaddnas.ops import AdderConv2d, AdderLinear, adder_conv2d, adder_linear, force_adder_backend, unfolded
 from shiftaddnas.ops.backend import AdderBackend
 
+# test_triton_kernels.py runs this file in Triton's interpreter, which is slow: on every seventh geometry.
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+BACKENDS = ["triton"] if INTERPRETED else ["torch", "native"]
+# stride, padding, dilation, groups
+GEOMETRIES = list(itertools.product((1, 2, 3), (0, 1, 2), (1, 2), (1, 2, 4, 8)))[:: 7 if INTERPRETED else 1]
 
-@pytest.fixture(params=["torch", "native"], autouse=True)
+
+@pytest.fixture(params=BACKENDS, autouse=True)
 def backend(request: pytest.FixtureRequest) -> Iterator[AdderBackend]:
     with force_adder_backend(request.param):
         yield request.param
@@ -42,10 +49,7 @@ def loops(
     return tuple(torch.tensor(values, dtype=torch.float64) for values in (y, dw, dx))  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize("groups", [1, 2, 4, 8])
-@pytest.mark.parametrize("dilation", [1, 2])
-@pytest.mark.parametrize("padding", [0, 1, 2])
-@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize(("stride", "padding", "dilation", "groups"), GEOMETRIES)
 def test_output_and_gradients_follow_the_formulas(
     stride: int, padding: int, dilation: int, groups: int, backend: AdderBackend
 ) -> None:
@@ -104,6 +108,76 @@ def test_float32_is_exact_to_1e_5() -> None:
         assert double is not None
         error = (single.double() - double).abs().max() / double.abs().max()
         assert error < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "w_shape", "groups"),
+    [
+        ((1, 512, 7, 7), (16, 512, 3, 3), 1),
+        ((1, 2048, 7, 7), (16, 2048, 1, 1), 1),
+        ((1, 64, 28, 28), (8, 64, 3, 3), 1),
+        ((1, 3, 28, 28), (3, 1, 7, 7), 3),
+    ],
+)
+def test_outputs_of_real_layers_are_exact_to_1e_5(
+    x_shape: tuple[int, ...], w_shape: tuple[int, ...], groups: int
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, w = torch.randn(x_shape, generator=generator), torch.randn(w_shape, generator=generator)
+    padding = w_shape[-1] // 2
+    exact = adder_conv2d(x.double(), w.double(), padding=padding, groups=groups)
+    error = (adder_conv2d(x, w, padding=padding, groups=groups) - exact) / exact
+    assert error.abs().max() < 1e-5
+
+
+def released_input_gradient(x: Tensor, w: Tensor, g: Tensor, stride: int, padding: int) -> Tensor:
+    """The released kernel, by loops: an output coordinate meets its bounds before it is divided by the stride."""
+    (batch, channels, height, width), (filters, _, rows, cols), (out_h, out_w) = x.shape, w.shape, g.shape[2:]
+    xs, ws, gs, dx = x.tolist(), w.tolist(), g.tolist(), torch.zeros_like(x).tolist()
+    for b, c, i, j in itertools.product(range(batch), range(channels), range(height), range(width)):
+        for r, s in itertools.product(range(rows), range(cols)):
+            e, o = i + padding - r, j + padding - s
+            if 0 <= e < out_h and 0 <= o < out_w and e % stride == 0 and o % stride == 0:
+                for f in range(filters):
+                    hard_tanh = max(-1.0, min(1.0, ws[f][c][r][s] - xs[b][c][i][j]))
+                    dx[b][c][i][j] += hard_tanh * gs[b][f][e // stride][o // stride]
+    return torch.tensor(dx, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(("size", "stride"), [(56, 2), (8, 2), (7, 2), (9, 3), (6, 1)])
+def test_truncated_input_gradient_is_the_released_one(size: int, stride: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 2, size, size, generator=generator).requires_grad_()
+    w = torch.randn(3, 2, 3, 3, generator=generator).requires_grad_()
+    gradients = {}
+    for kind in ("exact", "truncated"):
+        y = adder_conv2d(x, w, stride=stride, padding=1, input_gradient=kind)
+        gradients[kind] = y.detach(), *torch.autograd.grad(y, (x, w), y.detach().cos())
+    (y, exact, dw), (y_truncated, truncated, dw_truncated) = gradients["exact"], gradients["truncated"]
+    assert torch.equal(y, y_truncated)
+    assert torch.equal(dw, dw_truncated)
+    expected = released_input_gradient(x.detach(), w.detach(), y.cos(), stride, 1)
+    assert (truncated - expected).abs().max() <= 1e-5 * expected.abs().max()
+    if stride == 1:
+        assert torch.equal(truncated, exact)
+
+
+@pytest.mark.parametrize(("size", "seen"), [(56, 28), (8, 4)])
+def test_truncated_input_gradient_reaches_a_quarter_at_stride_2(size: int, seen: int) -> None:
+    """Rows and columns 0..27 of 56 (docs/method.md)."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 2, size, size, generator=generator).requires_grad_()
+    w = torch.randn(3, 2, 3, 3, generator=generator)
+    for kind, reached in (("exact", size), ("truncated", seen)):
+        y = adder_conv2d(x, w, stride=2, padding=1, input_gradient=kind)  # type: ignore[arg-type]
+        (grad_x,) = torch.autograd.grad(y, x, torch.ones_like(y))
+        assert (grad_x[..., :reached, :reached] != 0).all()
+        assert grad_x.count_nonzero() == 2 * reached**2
+
+
+def test_unknown_input_gradients_are_refused() -> None:
+    with pytest.raises(UserError, match="input_gradient=released is unknown; it is exact or truncated"):
+        adder_conv2d(torch.zeros(1, 1, 3, 3), torch.zeros(1, 1, 3, 3), input_gradient="released")  # type: ignore[arg-type]
 
 
 def test_chunks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,11 +11,13 @@ from shiftaddnas.errors import UserError
 from shiftaddnas.ops import adder_conv2d, backend, force_adder_backend, native, unfolded
 from shiftaddnas.ops.backend import adder_backend
 from shiftaddnas.ops.native import UnavailableError
+from shiftaddnas.ops.triton_kernels import launch
 
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.delenv("SHIFTADDNAS_ADDER", raising=False)
+    for variable in ("SHIFTADDNAS_ADDER", "TRITON_INTERPRET"):
+        monkeypatch.delenv(variable, raising=False)
     for cached in (backend._say, backend._why_unavailable):
         cached.cache_clear()
     yield
@@ -56,6 +58,46 @@ def test_without_a_compiler_the_default_falls_back_and_force_fails(
     assert "there is no C compiler; install one" in record.getMessage()
     with force_adder_backend("native"), pytest.raises(UserError, match="there is no C compiler; install one"):
         adder_backend()
+
+
+def test_triton_is_the_default_on_gpus(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(launch, "find_spec", lambda name: object())
+    with caplog.at_level(logging.INFO):
+        assert [adder_backend("cuda"), adder_backend("cuda")] == ["triton", "triton"]
+        assert adder_backend("mps") == "torch"
+    assert [record.getMessage() for record in caplog.records] == [
+        "adder layers on the GPU are computed by Triton kernels",
+        "adder layers on mps are computed by PyTorch",
+    ]
+
+
+def test_without_triton_gpus_fall_back_and_force_fails(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(launch, "find_spec", lambda name: None)
+    assert [adder_backend("cuda"), adder_backend("cuda")] == ["torch", "torch"]
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "adder layers on the GPU are computed by PyTorch" in record.getMessage()
+    with force_adder_backend("triton"), pytest.raises(UserError, match="Triton is not installed"):
+        adder_backend("cuda")
+
+
+@pytest.mark.parametrize(("forced", "device"), [("triton", "cpu"), ("triton", "mps"), ("native", "cuda")])
+def test_kernels_are_refused_where_they_do_not_run(
+    forced: backend.AdderBackend, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "find_spec", lambda name: object())
+    with force_adder_backend(forced), pytest.raises(UserError, match=f"SHIFTADDNAS_ADDER={forced}: .* on {device}; "):
+        adder_backend(device)
+
+
+def test_triton_computes_on_the_cpu_in_its_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "find_spec", lambda name: object())
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    assert adder_backend() == "native"
+    with force_adder_backend("triton"):
+        assert adder_backend() == "triton"
 
 
 def test_unknown_names_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,27 +1,12 @@
 """The compiled kernels against the PyTorch path in float64, on the shapes that exercise their tiles and vectors."""
 
-from typing import NamedTuple
-
 import pytest
 import torch
+from adder_problems import Problem, Shape, expected, problem
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from shiftaddnas.ops import AdderConv2d, AdderLinear, adder_conv2d, force_adder_backend, native, unfolded
-from shiftaddnas.ops.geometry import Geometry
-
-
-class Shape(NamedTuple):
-    batch: int
-    channels: int
-    filters: int
-    size: tuple[int, int]
-    kernel: tuple[int, int]
-    stride: int | tuple[int, int] = 1
-    padding: int = 0
-    dilation: int = 1
-    groups: int = 1
-
 
 SHAPES = (
     Shape(1, 1, 1, (1, 1), (1, 1)),
@@ -38,36 +23,11 @@ SHAPES = (
 )
 
 
-class Problem(NamedTuple):
-    x: Tensor
-    weight: Tensor
-    grad: Tensor
-    geometry: Geometry
-
-
-def problem(shape: Shape) -> Problem:
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(shape.batch, shape.channels, *shape.size, generator=generator)
-    weight = torch.randn(shape.filters, shape.channels // shape.groups, *shape.kernel, generator=generator)
-    geometry = Geometry.of(x, weight, shape.stride, shape.padding, shape.dilation, shape.groups)
-    grad = torch.randn(shape.batch, shape.filters, *geometry.output_size, generator=generator)
-    return Problem(x, weight, grad, geometry)
-
-
 def computed(p: Problem) -> tuple[Tensor, Tensor, Tensor]:
     return (
         native.outputs(p.x, p.weight, p.geometry),
         native.input_gradient(p.x, p.weight, p.grad, p.geometry),
         native.weight_gradient(p.x, p.weight, p.grad, p.geometry),
-    )
-
-
-def expected(p: Problem) -> tuple[Tensor, Tensor, Tensor]:
-    x, weight, grad = p.x.double(), p.weight.double(), p.grad.double()
-    return (
-        unfolded.outputs(x, weight, p.geometry),
-        unfolded.input_gradient(x, weight, grad, p.geometry),
-        unfolded.weight_gradient(x, weight, grad, p.geometry),
     )
 
 
