@@ -6,6 +6,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from shiftaddnas.engine.noise import seed_layer_noise
 from shiftaddnas.engine.optimization import Optimization
 from shiftaddnas.engine.task import Task
 from shiftaddnas.tracking import child_seed
@@ -29,6 +30,9 @@ class SubnetModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         return self.optimization.configure(self.network, int(self.trainer.estimated_stepping_batches))
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        seed_layer_noise(self.seed, self.current_epoch, batch_idx, self.global_rank)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         seed = child_seed(self.seed, "augment", self.current_epoch, batch_idx, self.global_rank)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from shiftaddnas.engine.batch_norm import Statistics, batch_norm_statistics, lent_statistics
+from shiftaddnas.engine.noise import seed_layer_noise
 from shiftaddnas.engine.optimization import Optimization
 from shiftaddnas.engine.paths import PathSampler
 from shiftaddnas.engine.schedule import OperatorSchedule
@@ -65,6 +66,9 @@ class SupernetModule(pl.LightningModule):
         space = self.supernet.space
         self._space = space if stage.operators is None else space.restricted(stage.operators)
         self.supernet.freeze(stage.freeze)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        seed_layer_noise(self.seed, self.current_epoch, batch_idx, self.global_rank)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         step = (self.current_epoch, batch_idx)
