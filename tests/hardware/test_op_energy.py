@@ -15,7 +15,6 @@ from shiftaddnas.testing.hardware import check_hardware_cost
 from shiftaddnas.testing.tiny_space import TinySpace
 
 CONF = Path(__file__).parents[2] / "conf" / "hardware"
-PRESETS = sorted(path.stem for path in CONF.glob("*.yaml"))
 # ShiftAddNet (NeurIPS 2020), Table 1, in pJ: mult, add, shift. FP32 has no shift of its own.
 TABLE = {
     "asic45nm": (3.7, 0.9, 0.13),
@@ -90,7 +89,7 @@ def test_the_slowest_kind_sets_the_pace_and_layers_follow_one_another() -> None:
     assert model.estimate(layers).values["latency_ms"] == pytest.approx(sum(times) / 1000, rel=1e-12)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", TABLE)
 def test_presets_hold_the_published_energies(preset: str) -> None:
     model = hydra.utils.instantiate(OmegaConf.load(CONF / f"{preset}.yaml"))
     assert model.name == preset
@@ -99,10 +98,6 @@ def test_presets_hold_the_published_energies(preset: str) -> None:
     assert (model.clock_mhz, model.counting) == (250, "full")
     assert "ShiftAddNet (NeurIPS 2020), Table 1" in model.source
     check_hardware_cost(model, TinySpace(), 8)
-
-
-def test_every_published_column_is_shipped() -> None:
-    assert set(TABLE) <= set(PRESETS)
 
 
 @given(st.integers(1, 64), st.integers(1, 64), st.sampled_from(["mult", "add", "shift"]))
