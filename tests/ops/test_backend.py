@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from shiftaddnas.errors import UserError
-from shiftaddnas.ops import adder_conv2d, backend, force_adder_backend, native, unfolded
+from shiftaddnas.ops import AdderConv2d, adder_conv2d, backend, force_adder_backend, native, unfolded
 from shiftaddnas.ops.backend import adder_backend
 from shiftaddnas.ops.native import UnavailableError
 from shiftaddnas.ops.triton_kernels import launch
@@ -123,3 +123,11 @@ def test_layers_use_the_backend(
     with force_adder_backend(forced):
         adder_conv2d(torch.zeros(1, 2, 3, 3, dtype=dtype), torch.zeros(2, 2, 1, 1, dtype=dtype))
     assert calls == [used]
+
+
+def test_exporting_needs_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "load_library", no_compiler)
+    layer = AdderConv2d(2, 3, 3)
+    program = torch.export.export(layer, (torch.randn(1, 2, 5, 5),))
+    operators = {str(node.target) for node in program.graph.nodes}
+    assert "shiftaddnas.adder_outputs.default" in operators

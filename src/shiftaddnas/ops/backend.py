@@ -48,6 +48,8 @@ def adder_backend(device_type: str = "cpu") -> AdderBackend:
     if wanted and wanted not in get_args(AdderBackend):
         raise UserError(f"{VARIABLE}={wanted} is unknown; it is native, triton, torch, or unset for the best there is")
     backend = cast(AdderBackend, wanted) if wanted else _BEST.get(device_type, "torch")
+    if torch.compiler.is_exporting():
+        return backend  # a graph names the operator; what can compute it on this machine plays no part
     reason = _why_unavailable(backend, device_type)
     layers = f"adder layers on {_DEVICES.get(device_type, device_type)}"
     if reason is None:

@@ -35,9 +35,11 @@ def now() -> str:
 
 
 def command_line(argv: Sequence[str]) -> str:
-    """The command that repeats this process, quoted for a shell."""
+    """The command that repeats this process, quoted for a shell. An installed command may have one of its own behind it
+    in argv[0], as in "shiftaddnas search".
+    """
     script, *rest = argv
-    program = ["python", script] if script.endswith(".py") else [Path(script).name]
+    program = ["python", script] if script.endswith(".py") else Path(script).name.split()
     return shlex.join([*program, *rest])
 
 

@@ -172,9 +172,15 @@ class RunFolder:
     def _artefacts(self) -> Iterator[Path]:
         """What a run leaves, last first, so that a removal cut short leaves an earlier stage of the same run."""
         yield from (self.results, self.report, *self.figures.glob("*.png"), self.pareto)
+        yield from (*self._exports(self.best_subnet), *self._exports(self.subnet))
         yield from (*self.baselines.glob("*.ckpt"), self.best_subnet, self.best_arch, self.subnet, self.arch)
         yield from (self.search_times, self.search_log, self.supernet, *self.resume.glob("*.ckpt"), self.metrics)
         yield from (self.wandb, self.config)
+
+    @staticmethod
+    def _exports(network: Path) -> tuple[Path, ...]:
+        """What `shiftaddnas export` writes beside a network."""
+        return tuple(network.with_name(f"{network.stem}{ending}") for ending in (".onnx", ".pt2", ".integer.pt"))
 
     def _remove_artefacts(self) -> None:
         for path in (*self._artefacts(), self.manifest):
