@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from shiftaddnas.errors import UserError
-from shiftaddnas.hardware import BoundCost, Cost, CostError, Metric, Values
+from shiftaddnas.hardware import BoundCost, Cost, CostError, Layer, LayerModel, Metric, Values, distribution
 from shiftaddnas.search import Feasibility, Limits, split_limits
 from shiftaddnas.spaces import Arch
 from shiftaddnas.testing.tiny_space import TinySpace
@@ -97,6 +97,59 @@ def test_a_limit_that_excludes_nothing_is_remarked_on(settings: dict[str, Any]) 
     (note,) = limits(settings).notes
     (setting,) = settings
     assert note.startswith(f"search.{setting}={settings[setting]} excludes nothing: every arch of space digits has ")
+
+
+class Cheap(LayerModel):
+    """Counts layers that do not multiply: two in a block, one in the head."""
+
+    name = "cheap"
+    metrics = (Metric("energy_mj", "mJ"),)
+
+    def price(self, layer: Layer) -> dict[str, float]:
+        return {"energy_mj": float(layer.arithmetic != "mult")}
+
+
+def chain(settings: dict[str, Any], num_blocks: int = 12) -> Limits:
+    """Limits on chains of blocks: 2 operators, then 3 each, then 5 ways to end; 590,490 for 12 blocks."""
+    space = TinySpace(((8,) * num_blocks,))
+    return Limits.from_settings(settings, Cheap().bind(space, 8), "chain")
+
+
+@pytest.mark.parametrize(
+    ("settings", "note"),
+    [
+        # No block is cheap (1), but the head (1), or one block: the first in one way, 11 others in two.
+        ({"max_energy_mj": 2}, "search.max_energy_mj=2 leaves 25 of 590,490 archs (0.0042 %)"),
+        ({"max_energy_mj": "8%"}, "search.max_energy_mj=8% leaves 25 of 590,490 archs (0.0042 %)"),
+        # All cheap: only a block that shifts can be followed by a head that does.
+        ({"min_energy_mj": 25}, "search.min_energy_mj=25 leaves 1,024 of 590,490 archs (0.17 %)"),
+        (
+            {"min_energy_mj": 1, "max_energy_mj": 2},
+            "search.min_energy_mj=1 with search.max_energy_mj=2 leaves 24 of 590,490 archs (0.0041 %)",
+        ),
+    ],
+)
+def test_limits_that_leave_few_archs_are_remarked_on(settings: dict[str, Any], note: str) -> None:
+    assert chain(settings).notes == (note,)
+
+
+def test_limits_that_leave_many_archs_are_not() -> None:
+    assert chain({"max_energy_mj": 15}).notes == chain({"max_energy_mj": None}).notes == ()
+
+
+def test_limits_between_which_there_is_no_arch_are_refused() -> None:
+    message = (
+        "search.min_energy_mj=1.2 with search.max_energy_mj=1.8 is impossible: no arch of space chain has energy_mj"
+    )
+    with pytest.raises(UserError, match=re.escape(message)):
+        chain({"min_energy_mj": 1.2, "max_energy_mj": 1.8})
+
+
+def test_shares_of_huge_spaces_and_of_distributions_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert chain({"max_energy_mj": 2}, 60).notes == ("search.max_energy_mj=2 leaves 121 of 4.71e+28 archs (2.6e-25 %)",)
+    monkeypatch.setattr(distribution, "MAX_SUMS", 0)
+    (note,) = chain({"max_energy_mj": 2.5}).notes
+    assert note == "search.max_energy_mj=2.5 leaves about 25 of 590,490 archs (0.0042 %)"
 
 
 def test_rounding_of_sums_does_not_break_a_limit() -> None:

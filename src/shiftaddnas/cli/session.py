@@ -2,18 +2,17 @@
 
 import json
 import logging
-import math
 import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytorch_lightning as pl
 import torch
@@ -41,7 +40,7 @@ from shiftaddnas.engine import (
 from shiftaddnas.engine.checkpoint import ResumeCheckpoint, load_checkpoint, network_state
 from shiftaddnas.errors import UserError
 from shiftaddnas.files import write_atomically
-from shiftaddnas.hardware import BoundCost, CostError, HardwareCost, Layer, LayerModel
+from shiftaddnas.hardware import Arithmetic, BoundCost, CostError, HardwareCost
 from shiftaddnas.sharing import WeightSharing
 from shiftaddnas.spaces import Arch, Space, Term
 from shiftaddnas.supernets import Supernet
@@ -115,31 +114,29 @@ class Session:
 
     @property
     def objective(self) -> str:
-        """The cost that a front is drawn over: the first that the hardware names."""
-        return self.hardware.metrics[0].name
+        """The cost that a front is drawn over: the one that is set, or the first that the hardware names."""
+        names = [metric.name for metric in self.hardware.metrics]
+        objective: str | None = self.config.get("objective")
+        if objective is not None and objective not in names:
+            raise UserError(f"objective={objective} is no metric of the hardware; its metrics: {', '.join(names)}")
+        return objective or names[0]
 
-    def _term_sums(self, price: Callable[[tuple[Layer, ...]], float]) -> dict[Term, float]:
+    def _term_taps(self, arithmetics: Collection[str]) -> dict[Term, float]:
         workload = self.task.workload()
-        return {term: price(self.space.layers(term, workload)) for term in self.space.all_terms()}
+        return {
+            term: sum(layer.num_taps for layer in self.space.layers(term, workload) if layer.arithmetic in arithmetics)
+            for term in self.space.all_terms()
+        }
 
     @cached_property
     def multiplications(self) -> Mapping[Term, float]:
-        return self._term_sums(lambda layers: sum(layer.num_taps for layer in layers if layer.arithmetic == "mult"))
+        return self._term_taps(("mult",))
 
     @cached_property
     def prices(self) -> Mapping[Term, float]:
         """The objective cost of every term if it is a sum over layers (infinite where the model fails); else taps."""
-        hardware = self.hardware
-        if not isinstance(hardware, LayerModel):
-            return self._term_sums(lambda layers: sum(layer.num_taps for layer in layers))
-
-        def price(layers: tuple[Layer, ...]) -> float:
-            try:
-                return hardware.estimate(layers).values[self.objective]
-            except CostError:
-                return math.inf
-
-        return self._term_sums(price)
+        prices = self.cost.by_term(self.objective)
+        return self._term_taps(get_args(Arithmetic)) if prices is None else prices
 
     def costs(self, arch: Arch) -> dict[str, float]:
         """What an arch costs; nothing, with a note, where the model fails on it."""

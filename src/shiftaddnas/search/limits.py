@@ -1,7 +1,8 @@
 """Limits on costs: what a searched arch may cost, read from settings such as `search.max_energy_mj=0.5`.
 
-A limit is checked against the exact range of the space before the search begins, so that an impossible one is refused
-at once. Which archs keep the limits is decided in feasibility.py.
+A limit is checked against the exact range and distribution of the space before the search begins, so that an
+impossible one is refused, and a tight one remarked on, at once. Which archs keep the limits is decided in
+feasibility.py.
 """
 
 import math
@@ -12,8 +13,10 @@ from shiftaddnas.errors import UserError
 from shiftaddnas.hardware import BoundCost, CostError, Metric
 
 PREFIXES = ("max_", "min_")
-# The exact range and the cost of an arch add the same numbers in another order.
+# A number that is typed in is seldom the float that a cost is.
 ROUNDING = 1e-9
+TIGHT = 0.01
+"""A limit that leaves a smaller share of the archs is remarked on."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,13 @@ class Limit:
     most: float = math.inf
 
     def allows(self, value: float) -> bool:
-        return self.least * (1 - ROUNDING) <= value <= self.most * (1 + ROUNDING)
+        least, most = self.range
+        return least <= value <= most
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The least and the greatest value, with room for rounding."""
+        return self.least * (1 - ROUNDING), self.most * (1 + ROUNDING)
 
     def __str__(self) -> str:
         parts = [f"{self.metric.name} >= {quantity(self.least, self.metric)}"] if self.least > 0 else []
@@ -35,7 +44,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class Limits:
-    """All limits of a search, and remarks on them for the user."""
+    """All limits of a search, and remarks for the user on those that exclude nothing, or nearly everything."""
 
     limits: tuple[Limit, ...] = ()
     notes: tuple[str, ...] = ()
@@ -69,7 +78,11 @@ class Limits:
                     f"search.{least}={settings[least]} is above search.{most}={settings[most]}; "
                     "lower the first or raise the second"
                 )
-            limits += [limit] if limit.least > 0 or limit.most < math.inf else []
+            if limit.least > 0 or limit.most < math.inf:
+                limits.append(limit)
+                what = " with ".join(f"search.{name}={settings[name]}" for name in (least, most) if name in settings)
+                if metric.name in extremes and not all(map(limit.allows, extremes[metric.name])):
+                    notes += _check_share(what, limit, cost, space_name)
         return cls(tuple(limits), tuple(notes))
 
 
@@ -142,6 +155,25 @@ def _check_range(
         span = f"{quantity(low, metric)} to {quantity(high, metric)}"
         return [f"search.{setting}={value} excludes nothing: every arch of space {space_name} has {span}"]
     return []
+
+
+def _check_share(what: str, limit: Limit, cost: BoundCost, space_name: str) -> list[str]:
+    """Refuse limits between which there is no arch; remark on those that leave few."""
+    distribution = cost.distribution(limit.metric.name)
+    if distribution is None:
+        return []
+    least, most = limit.range
+    num, total = distribution.num_between(least, most), distribution.num_archs
+    if distribution.num_between(least - distribution.error, most + distribution.error) == 0:
+        raise UserError(f"{what} is impossible: no arch of space {space_name} has {limit}; widen the limits")
+    if num >= TIGHT * total:
+        return []
+    about = "about " if distribution.error else ""
+    return [f"{what} leaves {about}{_many(num)} of {_many(total)} archs ({100 * num / total:.2g} %)"]
+
+
+def _many(num: int) -> str:
+    return f"{num:,}" if num < 2**53 else f"{num:.3g}"
 
 
 def _outward(value: float, metric: Metric, *, up: bool) -> str:

@@ -11,13 +11,16 @@ Concrete spaces live with their task.
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from functools import cached_property
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shiftaddnas.errors import UserError
 from shiftaddnas.hardware.layer import Layer
 from shiftaddnas.spaces.arch import Arch, Choice
+from shiftaddnas.spaces.automaton import Automaton, CodedArchs
 
 S = TypeVar("S", bound=Hashable)
 W = TypeVar("W", contravariant=True)
@@ -42,9 +45,6 @@ class Space(ABC, Generic[S, W]):
     """
 
     name: str
-
-    def __init__(self) -> None:
-        self._sizes: dict[S, int] = {}
 
     # What an implementation says
 
@@ -143,19 +143,14 @@ class Space(ABC, Generic[S, W]):
         if self.arch(arch.as_dict()) != arch:
             raise UserError(f"arch {arch.id} is not in the canonical form of space {self.name}")
 
+    @cached_property
+    def automaton(self) -> Automaton:
+        """The graph, compiled: what is computed over all archs, or many, is computed with it."""
+        return Automaton(self)
+
     def size(self) -> int:
         """The number of archs, exactly."""
-        return self._size_from(self.start())
-
-    def _size_from(self, state: S) -> int:
-        if state not in self._sizes:
-            decision = self.decision(state)
-            self._sizes[state] = (
-                1
-                if decision is None
-                else sum(self._size_from(self.advance(state, choice)) for choice in decision.options)
-            )
-        return self._sizes[state]
+        return self.automaton.num_archs[0]
 
     def sample(self, rng: np.random.Generator, law: Law = "archs") -> Arch:
         """A random arch: every arch equally likely, or every option of every decision equally likely."""
@@ -169,7 +164,7 @@ class Space(ABC, Generic[S, W]):
     def _draw(self, state: S, decision: Decision, rng: np.random.Generator, law: Law) -> Choice:
         if law == "decisions":
             return decision.options[rng.integers(len(decision.options))]
-        sizes = [self._size_from(self.advance(state, option)) for option in decision.options]
+        sizes = [self.automaton.num_archs_from(self.advance(state, option)) for option in decision.options]
         total = sum(sizes)
         return decision.options[rng.choice(len(sizes), p=[size / total for size in sizes])]
 
@@ -235,47 +230,27 @@ class Space(ABC, Generic[S, W]):
 
     def all_terms(self) -> frozenset[Term]:
         """Every term that some arch of the space has."""
-        return frozenset(
-            term
-            for state, decision in self._states()
-            for choice in decision.options
-            for term in self.decision_terms(state, choice)
-        )
-
-    def _states(self) -> Iterator[tuple[S, Decision]]:
-        seen, todo = set(), [self.start()]
-        while todo:
-            state = todo.pop()
-            if state in seen:
-                continue
-            seen.add(state)
-            decision = self.decision(state)
-            if decision is not None:
-                yield state, decision
-                todo.extend(self.advance(state, choice) for choice in decision.options)
+        return frozenset(self.automaton.terms)
 
     def cheapest(self, prices: Mapping[Term, float]) -> Arch:
         """An arch with the least sum of term prices, exactly, by dynamic programming; ties go to the first option."""
-        decisions, state = [], self.start()
-        known: dict[S, float] = {}
-        while (decision := self.decision(state)) is not None:
-            choice = min(decision.options, key=lambda option: self._least(state, option, prices, known))
-            decisions.append((decision.name, choice))
-            state = self.advance(state, choice)
-        return Arch(tuple(decisions))
+        return self.automaton.cheapest(self.automaton.edge_sums(prices))
 
     def extremes(self, prices: Mapping[Term, float]) -> tuple[float, float]:
         """The exact least and greatest sum of term prices over all archs."""
-        negated = {term: -price for term, price in prices.items()}
-        return self._least_from(self.start(), prices, {}), 0.0 - self._least_from(self.start(), negated, {})
+        sums = self.automaton.edge_sums(prices)
+        return self.automaton.least(sums)[0], self.automaton.greatest(sums)[0]
 
-    def _least(self, state: S, choice: Choice, prices: Mapping[Term, float], known: dict[S, float]) -> float:
-        price = sum(prices[term] for term in self.decision_terms(state, choice))
-        return price + self._least_from(self.advance(state, choice), prices, known)
+    # Many archs at once
 
-    def _least_from(self, state: S, prices: Mapping[Term, float], known: dict[S, float]) -> float:
-        if state not in known:
-            decision = self.decision(state)
-            options = () if decision is None else decision.options
-            known[state] = min((self._least(state, option, prices, known) for option in options), default=0.0)
-        return known[state]
+    def from_codes(self, codes: NDArray[np.integer[Any]]) -> CodedArchs:
+        """The archs of codes, one row each, shorter ones filled up with -1; a UserError where a row is no code."""
+        return CodedArchs(self.automaton, self.automaton.read(codes))
+
+    def coded(self, archs: Sequence[Arch]) -> CodedArchs:
+        """The same archs as an array; a UserError where one is not of this space."""
+        return CodedArchs(self.automaton, self.automaton.paths(archs))
+
+    def sample_many(self, num: int, rng: np.random.Generator, law: Law = "archs") -> CodedArchs:
+        """As many random archs, each drawn as `sample` does."""
+        return CodedArchs(self.automaton, self.automaton.sample(num, rng, law))

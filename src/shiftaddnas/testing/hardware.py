@@ -35,6 +35,7 @@ def check_hardware_cost(cost: HardwareCost, space: Space[Any, W], workload: W, *
     _check_repeatable(cost, bound, space, workload, archs)
     _check_breakdown(bound, space, workload, archs)
     _check_extremes(bound, space, archs)
+    _check_distributions(bound, space, archs)
 
 
 def _check_repeatable(
@@ -43,6 +44,7 @@ def _check_repeatable(
     costs = [bound(arch) for arch in archs]
     rows = np.array([[given.values[metric.name] for metric in bound.metrics] for given in costs])
     assert np.array_equal(bound.batch(archs), rows), f"{cost.name}: batch() and single archs differ"
+    assert np.array_equal(bound.batch(space.coded(archs)), rows), f"{cost.name}: batch() of coded archs differs"
     assert bound.batch([]).shape == (0, len(bound.metrics)), f"{cost.name}: batch([]) has a wrong shape"
     assert [bound(arch) for arch in archs] == costs, f"{cost.name} gives other costs when it is asked again"
     others = {
@@ -56,13 +58,14 @@ def _check_repeatable(
 
 def _check_breakdown(bound: BoundCost, space: Space[Any, W], workload: W, archs: list[Arch]) -> None:
     for arch in archs:
-        cost = bound(arch)
+        cost = bound.breakdown(arch)
+        assert cost.values == bound(arch).values, f"{bound.name}: breakdown() of {arch} has other values"
         if not cost.layers:
             continue
         layers = tuple(layer for layer, _ in cost.layers)
         assert layers == space.arch_layers(arch, workload), f"{bound.name} breaks down other layers than {arch} has"
         for metric in bound.metrics:
-            if metric.additive:
+            if metric.additive and metric.name in cost.layers[0][1]:
                 total = math.fsum(values[metric.name] for _, values in cost.layers)
                 value = cost.values[metric.name]
                 assert math.isclose(total, value, rel_tol=ROUNDING), (
@@ -84,3 +87,17 @@ def _check_extremes(bound: BoundCost, space: Space[Any, Any], archs: list[Arch])
             )
         assert low <= least * (1 + ROUNDING), f"{bound.name}: {metric.name}={least} is below extremes() {low}"
         assert high >= greatest * (1 - ROUNDING), f"{bound.name}: {metric.name}={greatest} is above extremes() {high}"
+
+
+def _check_distributions(bound: BoundCost, space: Space[Any, Any], archs: list[Arch]) -> None:
+    values = bound.batch(archs)
+    for column, metric in enumerate(bound.metrics):
+        distribution = bound.distribution(metric.name)
+        if distribution is None:
+            continue
+        what = f"{bound.name}: distribution() of {metric.name}"
+        assert math.isclose(distribution.num_archs, space.size(), rel_tol=ROUNDING), f"{what} has other archs"
+        if len(archs) == space.size() and distribution.error == 0:
+            different, counts = np.unique(values[:, column], return_counts=True)
+            assert distribution.values.tolist() == different.tolist(), f"{what} has other values than the archs"
+            assert distribution.counts.tolist() == counts.tolist(), f"{what} counts otherwise than the archs do"

@@ -28,6 +28,7 @@ def check_space(space: Space[Any, W], workload: W, *, seed: int = 0) -> None:
         assert first == again, f"sample(law={law!r}) gives other archs from the same generator"
         copy = pickle.loads(pickle.dumps(space))
         assert _samples(copy, np.random.default_rng(seed), law) == first, "a pickled copy samples otherwise"
+        _check_coded(space, first, law, seed)
         for arch in first:
             _check_notations(space, arch)
             _check_priced(space, arch, workload)
@@ -52,6 +53,17 @@ def _check_notations(space: Space[Any, Any], arch: Arch) -> None:
     label = space.describe(arch)
     assert label, f"describe({arch}) is empty"
     assert "\n" not in label, f"describe({arch}) has several lines"
+
+
+def _check_coded(space: Space[Any, Any], archs: list[Arch], law: Law, seed: int) -> None:
+    coded = space.coded(archs)
+    assert list(coded) == archs, "coded() changes archs"
+    assert list(space.from_codes(coded.codes)) == archs, "from_codes() does not give back what was coded"
+    for arch, code in zip(archs, coded.codes.tolist(), strict=True):
+        padded = [*space.encode(arch), *[-1] * (len(code) - len(arch.decisions))]
+        assert code == padded, f"{arch} has another code when it is coded among others"
+    for arch in space.sample_many(NUM_SAMPLES, np.random.default_rng(seed), law):
+        space.validate(arch)
 
 
 def _check_priced(space: Space[Any, W], arch: Arch, workload: W) -> None:
