@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from shiftaddnas.ops import Conv, KernelOperator
 from shiftaddnas.sharing import Independent, SlotKernels, WeightSharing
-from tasks.image_classification.layers import PEG_WITH_BIAS, Entry, Shapes
+from tasks.image_classification.layers import AttentionProduct, Entry, Shapes
 from tasks.image_classification.space import Step
 
 
@@ -33,16 +33,18 @@ class ResidualBlock(nn.Module):
         level: int,
         entries: Collection[Entry],
         head_dim: int | None,
+        attention_product: AttentionProduct,
     ) -> None:
         super().__init__()
         self.name = name
         self.operator = operator
         self.head_dim = head_dim
+        self.attention_product = attention_product
         inner, width = shapes.inner(level), shapes.levels[level].width
         pegs = {f"peg_{entry}": (inner, 1, 3, 3) for entry in sorted(entries)}
         self.pegs = Independent().slot({name: operator}, pegs)
         self.peg_biases = nn.ParameterDict()
-        if name in PEG_WITH_BIAS:
+        if name in shapes.peg_bias:
             self.peg_biases = nn.ParameterDict({peg: nn.Parameter(torch.zeros(inner)) for peg in pegs})
         self.norms1 = nn.ModuleDict({entry: nn.BatchNorm2d(inner) for entry in sorted(entries)})
         self.norm2 = nn.BatchNorm2d(inner)
@@ -69,7 +71,10 @@ class ResidualBlock(nn.Module):
             groups=y.shape[1],
         )
         y = F.relu(self.norms1[entry](y))
-        y = convolve(y, "conv2", padding=1) if self.head_dim is None else attention(convolve(y, "qkv"), self.head_dim)
+        if self.head_dim is None:
+            y = convolve(y, "conv2", padding=1)
+        else:
+            y = attention(convolve(y, "qkv"), self.head_dim, self.attention_product)
         y = self.norm3(convolve(F.relu(self.norm2(y)), "conv3"))
         if entry != "same":
             projected = convolve(x, f"shortcut_{entry}", stride=stride, padding=stride - 1)
@@ -77,12 +82,20 @@ class ResidualBlock(nn.Module):
         return F.relu(x + y)
 
 
-def attention(qkv: Tensor, head_dim: int) -> Tensor:
-    """Multi-head self-attention over positions: (B, 3 C, H, W), queries, keys and values stacked, -> (B, C, H, W)."""
+def attention(qkv: Tensor, head_dim: int, product: AttentionProduct = "standard") -> Tensor:
+    """Multi-head self-attention over positions: (B, 3 C, H, W), queries, keys and values stacked, -> (B, C, H, W).
+
+    The released code of ShiftAddNAS weights the values by the softmax of queries and keys, summed over the *queries*,
+    so that the weights of one output do not sum to 1: product="released".
+    """
     batch, channels, height, width = qkv.shape
     heads = channels // 3 // head_dim
     q, k, v = qkv.view(batch, 3, heads, head_dim, height * width).transpose(-1, -2).unbind(1)
-    mixed = F.scaled_dot_product_attention(q, k, v)
+    if product == "standard":
+        mixed = F.scaled_dot_product_attention(q, k, v)
+    else:
+        weights = (head_dim**-0.5 * q @ k.transpose(-1, -2)).softmax(-1)
+        mixed = weights.transpose(-1, -2) @ v
     return mixed.transpose(-1, -2).reshape(batch, channels // 3, height, width)
 
 
@@ -96,6 +109,8 @@ class Slot(nn.Module):
         steps: Collection[Step],
         operators: Mapping[str, KernelOperator],
         sharing: WeightSharing,
+        *,
+        attention_product: AttentionProduct = "standard",
     ) -> None:
         super().__init__()
         entries = frozenset(step.entry for step in steps)
@@ -113,7 +128,7 @@ class Slot(nn.Module):
             is_attention = name == "attention"
             operator = Conv() if is_attention else operators[name]
             head_dim = shapes.head_dim if is_attention else None
-            self.blocks[name] = ResidualBlock(name, operator, shapes, level, entries, head_dim)
+            self.blocks[name] = ResidualBlock(name, operator, shapes, level, entries, head_dim, attention_product)
 
     def kernels_of(self, operator: str) -> SlotKernels:
         kernels = self.kernels["attention" if operator == "attention" else "shared"]

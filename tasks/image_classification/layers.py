@@ -3,7 +3,7 @@
 Nothing here builds a network: blocks.py does, from the same `Shapes`, and a test traces one against the other.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -12,6 +12,7 @@ from shiftaddnas.errors import UserError
 from shiftaddnas.hardware.layer import Arithmetic, Layer
 
 Entry = Literal["first", "same", "down"]
+AttentionProduct = Literal["standard", "released"]
 OPERATORS: dict[str, Arithmetic] = {"attention": "mult", "conv": "mult", "add": "add", "shift": "shift"}
 PEG_WITH_BIAS = ("attention", "conv", "shift")
 
@@ -28,11 +29,32 @@ class Stem:
 
 @dataclass(frozen=True)
 class Level:
-    """A map size (the image's, divided by `reduction`), its width in channels, and the operators allowed there."""
+    """A map size (the image's, divided by `reduction`), its width in channels, and the operators allowed there.
+
+    `idle` are further operators that a supernet of build=all has there, though no arch may take them.
+    """
 
     reduction: int
     width: int
     operators: tuple[str, ...]
+    idle: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class OperatorSettings:
+    """How the operators compute where the released code of ShiftAddNAS differs; the defaults are ours.
+
+    Released are attention_product=released, add_eta=0.2, add_input_gradient=truncated, shift_act_fraction_bits=16 and,
+    of shift_form=ps, shift_grad_bits=16; where kernels are shared, shift_sign_threshold=0.3 as well. What they mean is
+    said by `shiftaddnas.ops` (`adder_conv2d`, `Shift`) and blocks.py (`attention`).
+    """
+
+    attention_product: AttentionProduct = "standard"
+    add_eta: float | None = None
+    add_input_gradient: Literal["exact", "truncated"] = "exact"
+    shift_sign_threshold: float | None = None
+    shift_act_fraction_bits: int | None = None
+    shift_grad_bits: int | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +97,7 @@ class Shapes:
     bottleneck: int
     head_dim: int
     shift_form: Literal["q", "ps"]
+    peg_bias: tuple[str, ...] = PEG_WITH_BIAS
 
     def check(self) -> None:
         """Raise a UserError unless the levels fit the stem, each other and the attention heads."""
@@ -91,7 +114,7 @@ class Shapes:
                     f"space.levels[{number}].width={level.width} is not a multiple of "
                     f"space.bottleneck={self.bottleneck}"
                 )
-            if "attention" in level.operators and self.inner(number) % self.head_dim:
+            if "attention" in (*level.operators, *level.idle) and self.inner(number) % self.head_dim:
                 raise UserError(
                     f"space.levels[{number}] allows attention, but its inner width {self.inner(number)} is not a "
                     f"multiple of space.head_dim={self.head_dim}"
@@ -126,29 +149,35 @@ class Shapes:
                 kernels[f"shortcut_{entry}"] = (width, channels, size, size)
         return kernels | {"conv3": (width, inner, 1, 1)}
 
-    def layers(self, term: object, workload: ImageWorkload) -> tuple[Layer, ...]:
-        """The priced computations of a term for one image.
-
-        Raises:
-            UserError: the image is not a multiple of the coarsest level's reduction.
-        """
+    def check_image(self, workload: ImageWorkload) -> None:
+        """Raise a UserError unless the image is a multiple of the coarsest level's reduction."""
         coarsest = self.levels[-1].reduction
         if workload.image_size % coarsest:
             raise UserError(
                 f"images of {workload.image_size} pixels do not fit the space: its coarsest level needs a multiple "
                 f"of {coarsest}"
             )
+
+    def layers(self, term: object, workload: ImageWorkload) -> tuple[Layer, ...]:
+        """The priced computations of a term for one image.
+
+        Raises:
+            UserError: see `check_image`.
+        """
+        self.check_image(workload)
         match term:
             case StemTerm():
                 stem = self.stem
                 size = workload.image_size
-                return (_conv("stem", "stem", workload.in_channels, stem.width, size, stem.kernel, stem.stride),)
+                return (
+                    convolution_layer("stem", "stem", workload.in_channels, stem.width, size, stem.kernel, stem.stride),
+                )
             case EntryTerm():
                 size = workload.image_size // self.levels[0].reduction
                 width = self.stem.width
                 return (
-                    _conv("depthwise", "entry", width, width, size, 1, groups=width, norm=False),
-                    _conv("project", "entry", width, self.inner(0), size, 1),
+                    convolution_layer("depthwise", "entry", width, width, size, 1, groups=width, norm=False),
+                    convolution_layer("project", "entry", width, self.inner(0), size, 1),
                 )
             case HeadTerm():
                 width, classes = self.levels[-1].width, workload.num_classes
@@ -158,18 +187,28 @@ class Shapes:
         raise AssertionError(f"{term} is not a term of the image fabric")
 
     def _block(self, term: BlockTerm, image_size: int) -> Iterator[Layer]:
-        arithmetic = OPERATORS[term.operator]
-        width, inner = self.levels[term.level].width, self.inner(term.level)
+        width = self.levels[term.level].width
         channels = self.input_width(term.level, term.entry)
         stride = 2 if term.entry == "down" else 1
         size = image_size // self.levels[term.level].reduction
-        tensors = 2 if term.operator == "shift" and self.shift_form == "ps" else 1
-
-        conv = partial(_conv, arithmetic=arithmetic, tensors=tensors)
+        conv = self.convolution(term.operator)
         if term.entry != "same":
             yield conv("shortcut", "shortcut", channels, width, size * stride, 3 if stride == 2 else 1, stride)
+        yield from self.main_path(term, image_size, channels)
+
+    def convolution(self, operator: str) -> Callable[..., Layer]:
+        """`convolution_layer` with an operator's arithmetic and number of tensors."""
+        tensors = 2 if operator == "shift" and self.shift_form == "ps" else 1
+        return partial(convolution_layer, arithmetic=OPERATORS[operator], tensors=tensors)
+
+    def main_path(self, term: BlockTerm, image_size: int, channels: int) -> Iterator[Layer]:
+        """A block without its shortcut, from so many channels."""
+        width, inner = self.levels[term.level].width, self.inner(term.level)
+        stride = 2 if term.entry == "down" else 1
+        size = image_size // self.levels[term.level].reduction
+        conv = self.convolution(term.operator)
         yield conv("conv1", "main", channels, inner, size * stride, 1, norm=False)
-        bias = term.operator in PEG_WITH_BIAS
+        bias = term.operator in self.peg_bias
         yield conv("peg", "peg", inner, inner, size * stride, 3, stride, groups=inner, bias=bias)
         if term.operator == "attention":
             tokens, heads = size * size, inner // self.head_dim
@@ -182,7 +221,7 @@ class Shapes:
         yield conv("conv3", "main", inner, width, size, 1)
 
 
-def _conv(
+def convolution_layer(
     name: str,
     role: str,
     C: int,

@@ -62,8 +62,8 @@ class Block(nn.Module):
     The mix is a 3x3 convolution of the block's operator, or attention. All but attention end with
     squeeze-and-excitation. (B, in_width, H, W) -> (B, 4 planes, H / stride, W / stride).
 
-    Raises:
-        UserError: an adder block would have to change width or map: the released ones have no projection.
+    An adder block projects with an adder, as the official operation counter has it; the released one had no projection,
+    so that none could begin a stage.
     """
 
     def __init__(
@@ -79,11 +79,6 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         width = EXPANSION * planes
-        if operator == "add" and (stride > 1 or in_width != width):
-            raise UserError(
-                "an add block at the beginning of a stage has no projection in the released networks; "
-                "begin the stage with conv, shift or attention"
-            )
 
         def conv(channels: int, filters: int, size: int = 1, **geometry: Any) -> nn.Module:
             geometry = {"padding": size // 2, "bias": False} | geometry

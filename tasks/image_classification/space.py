@@ -6,7 +6,7 @@ level gets, then every layer chooses its operator among those of its level. Shap
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -16,17 +16,20 @@ from shiftaddnas.hardware.layer import Layer
 from shiftaddnas.spaces import Arch, Choice, Decision, Space, Term
 from tasks.image_classification.layers import (
     OPERATORS,
+    PEG_WITH_BIAS,
     BlockTerm,
     Entry,
     EntryTerm,
     HeadTerm,
     ImageWorkload,
     Level,
+    OperatorSettings,
     Shapes,
     Stem,
     StemTerm,
 )
 from tasks.image_classification.notation import read_notation
+from tasks.image_classification.retraining import retrained_layers
 
 LETTERS = {"attention": "T", "conv": "C", "add": "A", "shift": "S"}
 
@@ -60,6 +63,11 @@ class HybridSpace(Space[Position, ImageWorkload]):
         head_dim: channels of one attention head.
         shift_form: how shift layers keep their weights: "q" rounds a weight to a power of two, "ps" keeps exponent
             and sign (DeepShift).
+        peg_bias: the operators whose depthwise positional kernels have a bias.
+        operators: how the operators compute, where the released code differs.
+        build: whether a supernet has what some arch can reach, or every operator at every level of every layer, the
+            levels' idle ones too, as the released supernets do.
+        profile: whether archs are priced as in the supernet, or as they are retrained (see retraining.py).
 
     Raises:
         UserError: the values contradict each other.
@@ -76,10 +84,17 @@ class HybridSpace(Space[Position, ImageWorkload]):
         bottleneck: int = 4,
         head_dim: int = 64,
         shift_form: Literal["q", "ps"] = "q",
+        peg_bias: Collection[str] = PEG_WITH_BIAS,
+        operators: OperatorSettings = OperatorSettings(),  # noqa: B008 (immutable)
+        build: Literal["reachable", "all"] = "reachable",
+        profile: Literal["supernet", "retrain"] = "supernet",
     ) -> None:
         super().__init__()
         self.name = name
-        self.shapes = Shapes(stem, tuple(levels), bottleneck, head_dim, shift_form)
+        self.shapes = Shapes(stem, tuple(levels), bottleneck, head_dim, shift_form, tuple(peg_bias))
+        self.operators = operators
+        self.build = build
+        self.profile = profile
         self.num_layers = num_layers
         self.depths = tuple(tuple(vector) for vector in depths)
         self._check()
@@ -98,12 +113,17 @@ class HybridSpace(Space[Position, ImageWorkload]):
                     f"(one for each level) that sum to space.num_layers={self.num_layers}"
                 )
         for number, level in enumerate(self.levels):
-            unknown = sorted(set(level.operators) - set(OPERATORS))
-            if unknown or not level.operators or len(set(level.operators)) < len(level.operators):
+            _check_operators(f"levels[{number}].operators", level.operators)
+            if not level.operators:
                 raise UserError(
-                    f"space.levels[{number}].operators={list(level.operators)}; allowed are different names of "
-                    f"{', '.join(OPERATORS)}, at least one"
+                    f"space.levels[{number}].operators is empty; give at least one of {', '.join(OPERATORS)}"
                 )
+            _check_operators(f"levels[{number}].idle", level.idle)
+            if twice := set(level.idle) & set(level.operators):
+                raise UserError(
+                    f"space.levels[{number}].idle={list(level.idle)}: {', '.join(sorted(twice))} is among its operators"
+                )
+        _check_operators("peg_bias", self.shapes.peg_bias)
         self.shapes.check()
 
     # The decision graph
@@ -132,11 +152,15 @@ class HybridSpace(Space[Position, ImageWorkload]):
         return (BlockTerm(choice, level_of(state.depths, state.layer), entry_of(state.depths, state.layer)),)
 
     def layers(self, term: Term, workload: ImageWorkload) -> tuple[Layer, ...]:
-        return self.shapes.layers(term, workload)
+        return (
+            retrained_layers(self.shapes, term, workload)
+            if self.profile == "retrain"
+            else self.shapes.layers(term, workload)
+        )
 
     def restricted(self, operators: Collection[str]) -> "HybridSpace":
         levels = [
-            Level(level.reduction, level.width, tuple(name for name in level.operators if name in operators))
+            replace(level, operators=tuple(name for name in level.operators if name in operators))
             if set(operators) & set(level.operators)
             else level
             for level in self.levels
@@ -150,6 +174,10 @@ class HybridSpace(Space[Position, ImageWorkload]):
             bottleneck=self.shapes.bottleneck,
             head_dim=self.shapes.head_dim,
             shift_form=self.shapes.shift_form,
+            peg_bias=self.shapes.peg_bias,
+            operators=self.operators,
+            build=self.build,
+            profile=self.profile,
         )
 
     def crossover(self, first: Arch, second: Arch, rng: np.random.Generator) -> Arch | None:
@@ -197,6 +225,22 @@ class HybridSpace(Space[Position, ImageWorkload]):
             for layer in range(self.num_layers)
         )
 
+    def built(self) -> tuple[frozenset[Step], ...]:
+        """For each choice layer, every step that a supernet has modules for: what `build` says."""
+        if self.build == "reachable":
+            return self.reachable()
+
+        def everything(entry: Entry) -> frozenset[Step]:
+            entries: tuple[Entry, Entry] = (entry, "down")
+            return frozenset(
+                Step(number, entered, operator)
+                for number, level in enumerate(self.levels)
+                for entered in (entries if number else entries[:1])
+                for operator in (*level.operators, *level.idle)
+            )
+
+        return everything("first"), *(everything("same") for _ in range(self.num_layers - 1))
+
     def all_multiplication(self, arch: Arch) -> Arch:
         return self._prefer(arch, ("conv", "attention"))
 
@@ -217,6 +261,11 @@ class HybridSpace(Space[Position, ImageWorkload]):
             "".join(LETTERS[step.operator] for step in steps if step.level == level)
             for level in range(len(self.levels))
         )
+
+
+def _check_operators(setting: str, names: Collection[str]) -> None:
+    if set(names) - set(OPERATORS) or len(set(names)) < len(names):
+        raise UserError(f"space.{setting}={list(names)}; allowed are different names of {', '.join(OPERATORS)}")
 
 
 def level_of(depths: tuple[int, ...], layer: int) -> int:

@@ -1,6 +1,6 @@
 """The hybrid image supernet, and the networks taken out of it: one fabric of modules, walked along one path or many."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from shiftaddnas.sharing import Independent, WeightSharing
 from shiftaddnas.spaces import Arch
 from shiftaddnas.supernets import Supernet
 from tasks.image_classification.blocks import Slot
-from tasks.image_classification.layers import ImageWorkload, Shapes
+from tasks.image_classification.layers import ImageWorkload, OperatorSettings, Shapes
 from tasks.image_classification.space import HybridSpace, Step
 
 
@@ -26,29 +26,31 @@ class HybridFabric(nn.Module):
         shapes: Shapes,
         workload: ImageWorkload,
         layers: Sequence[Collection[Step]],
-        operators: Mapping[str, KernelOperator],
+        settings: OperatorSettings,
         sharing: WeightSharing,
     ) -> None:
         super().__init__()
-        stem, inner = shapes.stem, shapes.inner(0)
+        stem = shapes.stem
+        operators = kernel_operators(settings, shapes)
         self.stem = nn.Sequential(
             nn.Conv2d(workload.in_channels, stem.width, stem.kernel, stem.stride, stem.kernel // 2, bias=False),
             nn.BatchNorm2d(stem.width),
             nn.ReLU(inplace=True),
             nn.MaxPool2d(3, stride=2, padding=1) if stem.pool else nn.Identity(),
         )
-        self.entry = nn.Sequential(
-            nn.Conv2d(stem.width, stem.width, 1, groups=stem.width, bias=False),
-            nn.Conv2d(stem.width, inner, 1, bias=False),
-            nn.BatchNorm2d(inner),
-        )
+        self.entry = entry_projection(shapes, 0)
         self.layers = nn.ModuleList()
         for steps in layers:
             slots = nn.ModuleDict()
             for level in sorted({step.level for step in steps}):
                 there = [step for step in steps if step.level == level]
-                slots[str(level)] = Slot(shapes, level, there, operators, sharing)
+                slots[str(level)] = Slot(
+                    shapes, level, there, operators, sharing, attention_product=settings.attention_product
+                )
             self.layers.append(slots)
+        # Every path starts at the finest level; the released supernets can project to the others all the same.
+        deeper = sorted({step.level for step in layers[0]} - {0})
+        self.idle_entries = nn.ModuleList(entry_projection(shapes, level) for level in deeper)
         self.head = nn.Linear(shapes.levels[-1].width, workload.num_classes)
 
     def forward(self, x_BCHW: Tensor, steps: Sequence[Step]) -> Tensor:
@@ -77,7 +79,7 @@ class HybridSubnet(nn.Module):
         super().__init__()
         self.steps = space.steps(arch)
         layers = [[step] for step in self.steps]
-        self.fabric = HybridFabric(space.shapes, workload, layers, operators_of(space), Independent())
+        self.fabric = HybridFabric(space.shapes, workload, layers, space.operators, Independent())
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         out: Tensor = self.fabric(x_BCHW, self.steps)
@@ -85,14 +87,14 @@ class HybridSubnet(nn.Module):
 
 
 class HybridSupernet(Supernet):
-    """All archs of a hybrid image space; what no arch can reach is not built."""
+    """All archs of a hybrid image space; what no arch can reach is built only where the space says so."""
 
     def __init__(self, space: HybridSpace, workload: ImageWorkload, sharing: WeightSharing) -> None:
         super().__init__(space)
         self.hybrid_space = space
         self.workload = workload
         self.sharing = sharing
-        self.fabric = HybridFabric(space.shapes, workload, space.reachable(), operators_of(space), sharing)
+        self.fabric = HybridFabric(space.shapes, workload, space.built(), space.operators, sharing)
 
     def run(self, inputs: Tensor, arch: Arch) -> Tensor:
         out: Tensor = self.fabric(inputs, self.hybrid_space.steps(arch))
@@ -113,16 +115,16 @@ class HybridSupernet(Supernet):
         return subnet.train(self.training)
 
     def regularizer(self, arch: Arch) -> Tensor:
-        total, count = next(self.parameters()).new_zeros(()), 0
+        divergences = []
         if self.sharing.divergence_weight == 0:
-            return total
+            return next(self.parameters()).new_zeros(())
         for layer, step in enumerate(self.hybrid_space.steps(arch)):
             slot = self.fabric.slot(layer, step)
             for kernel in slot.kernel_names(step):
                 divergence = slot.kernels_of(step.operator).divergence(step.operator, kernel)
                 if divergence is not None:
-                    total, count = total + divergence, count + 1
-        return self.sharing.divergence_weight * total / max(count, 1)
+                    divergences.append(divergence)
+        return self.sharing.penalty(divergences) if divergences else next(self.parameters()).new_zeros(())
 
     def operator_parameters(self, operator: str) -> Iterator[nn.Parameter]:
         for slot in self.fabric.slots():
@@ -131,6 +133,25 @@ class HybridSupernet(Supernet):
                 yield from slot.kernels_of(operator).parameters_of(operator)
 
 
-def operators_of(space: HybridSpace) -> dict[str, KernelOperator]:
+def kernel_operators(settings: OperatorSettings, shapes: Shapes) -> dict[str, KernelOperator]:
     """What the names of a space's operators compute (attention is a block of its own)."""
-    return {"conv": Conv(), "add": Add(), "shift": Shift(form=space.shapes.shift_form)}
+    return {
+        "conv": Conv(),
+        "add": Add(settings.add_eta, settings.add_input_gradient),
+        "shift": Shift(
+            shapes.shift_form,
+            sign_threshold=settings.shift_sign_threshold,
+            act_fraction_bits=settings.shift_act_fraction_bits,
+            grad_bits=settings.shift_grad_bits,
+        ),
+    }
+
+
+def entry_projection(shapes: Shapes, level: int) -> nn.Sequential:
+    """From the stem's map and width to the map and the inner width of a level."""
+    width, inner, stride = shapes.stem.width, shapes.inner(level), 2**level
+    return nn.Sequential(
+        nn.Conv2d(width, width, stride, stride, groups=width, bias=False),
+        nn.Conv2d(width, inner, 1, bias=False),
+        nn.BatchNorm2d(inner),
+    )

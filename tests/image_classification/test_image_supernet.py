@@ -1,22 +1,20 @@
 """Supernet and subnets: the same network, with the layers that the space prices."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from composed import built
 from shiftaddnas.hardware import Layer
-from shiftaddnas.ops import KernelOperator
 from shiftaddnas.sharing import SCHEMES
 from shiftaddnas.spaces import Arch
 from shiftaddnas.testing.supernet import check_supernet
+from shiftaddnas.tracing import trace_layers
 from tasks.image_classification import HybridSpace
-from tasks.image_classification.blocks import ResidualBlock
 from tasks.image_classification.layers import ImageWorkload
 from tasks.image_classification.supernet import HybridSubnet, HybridSupernet
 
@@ -54,50 +52,36 @@ def test_exponent_and_sign_form_is_extracted_too() -> None:
     check_supernet(supernet, some_archs(space), torch.randn(16, 1, 8, 8), WORKLOAD)
 
 
-class Recorder:
-    """Stands in for a block's operator and notes what it is asked to convolve."""
-
-    def __init__(self, operator: KernelOperator, seen: list[tuple[Any, ...]]) -> None:
-        self.operator, self.seen = operator, seen
-
-    def convolve(self, x: Tensor, tensors: tuple[Tensor, ...], **kwargs: Any) -> Tensor:
-        y = self.operator.convolve(x, tensors, **kwargs)
-        self.seen.append((self.operator.arithmetic, *conv_shape(x, y, tensors[0], **kwargs)))
-        return y
+def without_names(layers: tuple[Layer, ...]) -> Counter[Layer]:
+    return Counter(replace(layer, name="", role="") for layer in layers)
 
 
-def conv_shape(x: Tensor, y: Tensor, kernel: Tensor, *, stride: int = 1, groups: int = 1, **_: Any) -> tuple[int, ...]:
-    return x.shape[1], y.shape[1], x.shape[2], y.shape[2], kernel.shape[2], stride, groups
+@pytest.mark.parametrize("shift_form", ["q", "ps"])
+def test_the_network_computes_the_layers_that_are_priced(shift_form: str) -> None:
+    space: HybridSpace = built("space", f"space.shift_form={shift_form}")
+    torch.manual_seed(0)
+    for arch in some_archs(space):
+        trace = trace_layers(HybridSubnet(space, WORKLOAD, arch), torch.randn(1, 1, 8, 8))
+        assert not trace.notes
+        assert without_names(trace.layers) == without_names(space.arch_layers(arch, WORKLOAD)), space.describe(arch)
 
 
-@contextmanager
-def recorded(network: HybridSubnet) -> Iterator[list[tuple[Any, ...]]]:
-    seen: list[tuple[Any, ...]] = []
-
-    def note(module: nn.Conv2d, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        shape = conv_shape(inputs[0], output, module.weight, stride=module.stride[0], groups=module.groups)
-        seen.append(("mult", *shape))
-
-    handles = [module.register_forward_hook(note) for module in network.modules() if isinstance(module, nn.Conv2d)]
-    for block in network.modules():
-        if isinstance(block, ResidualBlock):
-            block.operator = Recorder(block.operator, seen)  # type: ignore[assignment]
-    yield seen
-    for handle in handles:
-        handle.remove()
+def test_a_large_network_computes_the_layers_that_are_priced(hytra_space: HybridSpace) -> None:
+    arch = hytra_space.sample(np.random.default_rng(0))
+    workload = ImageWorkload(64, 3, 1000)
+    trace = trace_layers(HybridSubnet(hytra_space, workload, arch), torch.randn(1, 3, 64, 64))
+    assert without_names(trace.layers) == without_names(hytra_space.arch_layers(arch, workload))
 
 
-def priced(layer: Layer) -> tuple[Any, ...]:
-    return layer.arithmetic, layer.C, layer.M, layer.H, layer.E, layer.R, layer.stride, layer.groups
-
-
-def test_the_network_computes_the_layers_that_are_priced(digits_space: HybridSpace) -> None:
+def test_a_supernet_computes_what_is_priced_too(digits_space: HybridSpace) -> None:
+    supernet = HybridSupernet(digits_space, WORKLOAD, SCHEMES["heterogeneous"]())
     for arch in some_archs(digits_space):
-        network = HybridSubnet(digits_space, WORKLOAD, arch)
-        with recorded(network) as seen:
-            network(torch.randn(2, 1, 8, 8))
-        expected = [priced(layer) for layer in digits_space.arch_layers(arch, WORKLOAD) if layer.op == "conv2d"]
-        assert sorted(map(str, seen)) == sorted(map(str, expected)), digits_space.describe(arch)
+        layers = trace_layers(supernet, torch.randn(1, 1, 8, 8), arch).layers
+        computed, priced = (
+            Counter(replace(layer, name="", role="", num_params=0) for layer in some)
+            for some in (layers, digits_space.arch_layers(arch, WORKLOAD))
+        )
+        assert computed == priced, digits_space.describe(arch)
 
 
 def test_attention_products_are_those_of_all_tokens(digits_space: HybridSpace) -> None:

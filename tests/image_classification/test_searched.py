@@ -162,9 +162,12 @@ def test_the_released_notation_is_read() -> None:
         stages_of([[4]])
 
 
-def test_an_add_block_cannot_begin_a_stage() -> None:
-    with pytest.raises(UserError, match="begin the stage with conv, shift or attention"):
-        SearchedNet([["conv"], ["add"], ["conv"], ["conv"]])
+def test_an_add_block_at_the_beginning_of_a_stage_projects_with_an_adder() -> None:
+    network = SearchedNet([["conv"], ["add"], ["conv"], ["conv"]])
+    projection = network.stages[1][0].shortcut[1]
+    assert isinstance(projection, AdderConv2d)
+    assert projection.weight.shape == (512, 256, 1, 1)
+    assert network(torch.randn(2, 3, 64, 64)).shape == (2, 1000)
 
 
 RELEASED = {

@@ -29,7 +29,7 @@ def test_contract(scheme: WeightSharing) -> None:
 
 def test_registry_goes_by_name() -> None:
     assert {name: scheme.name for name, scheme in SCHEMES.items()} == {name: name for name in SCHEMES}
-    assert list(SCHEMES) == ["independent", "shared", "heterogeneous", "quantile"]
+    assert list(SCHEMES) == ["independent", "shared", "heterogeneous", "quantile", "released"]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from shiftaddnas.ops.quantize import (
     fake_quantize_per_tensor,
     quantize_gradient,
 )
+from shiftaddnas.ops.sequence import Lightweight1d, SequencePadding, lightweight1d
 from shiftaddnas.ops.shift import fixed_point, power_of_two, power_of_two_from_exponent
 
 __all__ = [
@@ -33,8 +34,10 @@ __all__ = [
     "KernelOperator",
     "KernelShape",
     "Laplacian",
+    "Lightweight1d",
     "Precision",
     "QuantizedLayer",
+    "SequencePadding",
     "Shift",
     "ShiftConv2d",
     "ShiftForm",
@@ -47,6 +50,7 @@ __all__ = [
     "fan_in",
     "fixed_point",
     "force_adder_backend",
+    "lightweight1d",
     "power_of_two",
     "power_of_two_from_exponent",
     "quantize_gradient",

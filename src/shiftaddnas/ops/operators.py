@@ -14,7 +14,7 @@ from torch import Tensor
 
 from shiftaddnas.errors import UserError
 from shiftaddnas.hardware.layer import Arithmetic
-from shiftaddnas.ops.adder import adder_conv2d
+from shiftaddnas.ops.adder import InputGradient, adder_conv2d
 from shiftaddnas.ops.distributions import Distribution, Gaussian, Laplacian
 from shiftaddnas.ops.pair import IntPair
 from shiftaddnas.ops.quantize import check_bits, quantize_gradient
@@ -97,9 +97,11 @@ class Conv(KernelOperator):
 
 @dataclass(frozen=True)
 class Add(KernelOperator):
-    """The adder layer (see `adder_conv2d`). Its kernels live at the scale of its input, whatever the fan-in."""
+    """The adder layer; `adder_conv2d` explains the settings. Its kernels live at the scale of its input, whatever the
+    fan-in."""
 
     eta: float | None = None
+    input_gradient: InputGradient = "exact"
 
     name = "add"
     arithmetic = "add"
@@ -120,7 +122,15 @@ class Add(KernelOperator):
         groups: int = 1,
     ) -> Tensor:
         return adder_conv2d(
-            x, tensors[0], bias, stride=stride, padding=padding, dilation=dilation, groups=groups, eta=self.eta
+            x,
+            tensors[0],
+            bias,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+            eta=self.eta,
+            input_gradient=self.input_gradient,
         )
 
 

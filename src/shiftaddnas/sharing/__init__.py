@@ -2,6 +2,7 @@
 
 from shiftaddnas.sharing.interface import SlotKernels, WeightSharing
 from shiftaddnas.sharing.maps import divergence, piecewise_linear
+from shiftaddnas.sharing.released import Released
 from shiftaddnas.sharing.schemes import SCHEMES, Heterogeneous, Independent, Quantile, Shared
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "Heterogeneous",
     "Independent",
     "Quantile",
+    "Released",
     "Shared",
     "SlotKernels",
     "WeightSharing",

@@ -1,7 +1,7 @@
 """What a weight-sharing scheme is: it makes the kernels of a slot, which own the parameters of all its operators."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -24,8 +24,8 @@ class SlotKernels(nn.Module, ABC):
     def divergence(self, operator: str, kernel: str) -> Tensor | None:
         """How far the kernel is from the distribution that the operator wants; None where it is not mapped.
 
-        A scalar with gradient: the mean squared distance between the sorted kernel, before its gain, and the quantiles
-        of the target at (i + 1/2) / n, over the target's variance.
+        A scalar with gradient, 0 or more. All schemes but `released` take the mean squared distance between the sorted
+        kernel, before its gain, and the quantiles of the target at (i + 1/2) / n, over the target's variance.
         """
 
     @abstractmethod
@@ -42,6 +42,11 @@ class WeightSharing(ABC):
     @abstractmethod
     def divergence_weight(self) -> float:
         """What the divergences of the kernels used in a step are multiplied by in the loss; 0 for no such term."""
+
+    def penalty(self, divergences: Sequence[Tensor]) -> Tensor:
+        """What the divergences (at least one) of the kernels that an arch uses add to the loss: their weighted mean."""
+        total = sum(divergences[1:], divergences[0])
+        return self.divergence_weight * total / len(divergences)
 
     @abstractmethod
     def slot(

@@ -5,6 +5,7 @@ input, which no shape of a kernel at fan-in scale would reach.
 """
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +21,14 @@ def bin_indices(w: Tensor, num_bins: int) -> Tensor:
         return ((w - low) / width).int().clamp_(0, num_bins - 1)
 
 
-def piecewise_linear(w: Tensor, slopes: Tensor) -> Tensor:
-    """slopes[bin(w)] * w: linear through the origin in each bin. The edges carry no gradient."""
+def piecewise_linear(w: Tensor, slopes: Tensor, *, top_edge: Literal["closed", "open"] = "closed") -> Tensor:
+    """slopes[bin(w)] * w: linear through the origin in each bin. The edges carry no gradient.
+
+    With an open top edge the greatest element is in no bin and becomes 0, as in the released code of ShiftAddNAS.
+    """
     bins = bin_indices(w, slopes.numel())
-    return slopes.index_select(0, bins.flatten()).view_as(w) * w
+    mapped = slopes.index_select(0, bins.flatten()).view_as(w) * w
+    return mapped if top_edge == "closed" else mapped.masked_fill(w.detach() == w.detach().max(), 0.0)
 
 
 def divergence(unit: Tensor, target: Distribution) -> Tensor:

@@ -11,6 +11,7 @@ from shiftaddnas.ops import Conv, KernelOperator, KernelShape
 from shiftaddnas.sharing.interface import SlotKernels, WeightSharing
 from shiftaddnas.sharing.kernels import OwnKernels, shared_slot
 from shiftaddnas.sharing.maps import PiecewiseLinearMap, QuantileMap
+from shiftaddnas.sharing.released import Released
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,6 @@ def _check_divergence_weight(weight: float) -> None:
 
 
 SCHEMES: dict[str, type[WeightSharing]] = {
-    scheme.name: scheme for scheme in (Independent, Shared, Heterogeneous, Quantile)
+    scheme.name: scheme for scheme in (Independent, Shared, Heterogeneous, Quantile, Released)
 }
 """The shipped schemes, by name."""
