@@ -14,6 +14,7 @@ from torch import Tensor
 
 from shiftaddnas.errors import UserError
 from shiftaddnas.ops import Add, Conv, KernelOperator, Lightweight1d, SequencePadding, Shift, lightweight1d
+from shiftaddnas.ops.backend import adder_backend
 
 OPERATORS = (Conv(), Add())
 
@@ -217,7 +218,7 @@ def test_steps_give_what_training_computes(
     x = random(sum(chunks), 3, 8, seed=seed)
     whole, stepped = net(x), decoded(net, x, chunks)
     torch.testing.assert_close(stepped, whole)
-    if operator.name == "add":
+    if operator.name == "add" and adder_backend() == "native":
         assert torch.equal(stepped, whole)
 
 
