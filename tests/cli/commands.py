@@ -9,7 +9,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def command(script: str, *arguments: str) -> list[str]:
-    return [sys.executable, str(ROOT / script), *arguments]
+    """A script of the checkout, or a module."""
+    program = [str(ROOT / script)] if script.endswith(".py") else ["-m", script]
+    return [sys.executable, *program, *arguments]
 
 
 def environment() -> dict[str, str]:

@@ -255,7 +255,7 @@ def test_git_state(tmp_path):
 
 
 def test_command_line_of_an_installed_program():
-    assert command_line(["/usr/bin/shiftaddnas-search", "seed=1"]) == "shiftaddnas-search seed=1"
+    assert command_line(["shiftaddnas search", "seed=1"]) == "shiftaddnas search seed=1"
 
 
 def test_importing_tracking_is_light():

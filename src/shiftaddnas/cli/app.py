@@ -1,4 +1,4 @@
-"""What both commands are started with: Hydra, run folders named by config, and errors in one line."""
+"""What every command is started with: Hydra, run folders named by config, and errors in one line."""
 
 import importlib.resources
 import os
@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from shiftaddnas.cli import schema
+from shiftaddnas.cli import plugins, schema
 from shiftaddnas.cli.build import suggest
 from shiftaddnas.errors import UserError
 from shiftaddnas.tracking import config_hash
@@ -45,6 +45,7 @@ def _run_hash(*, _root_: DictConfig) -> str:
 
 # At import, for a launcher's worker processes import this module and nothing more.
 schema.register()
+plugins.register()
 OmegaConf.register_new_resolver("run_hash", _run_hash, replace=True)
 
 
@@ -55,6 +56,9 @@ def start(config_name: str, job: Callable[[DictConfig], object]) -> None:
     os.environ.setdefault(SWEEP, datetime.now(UTC).strftime("sweep-%Y%m%d-%H%M%S"))
 
     def guarded(config: DictConfig) -> object:
+        runtime = HydraConfig.get().runtime
+        for note in plugins.ambiguities(runtime.choices, runtime.config_sources):
+            print(f"note: {note}", file=sys.stderr)
         try:
             return job(config)
         except UserError as error:

@@ -11,6 +11,7 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from typing import Any, cast, get_type_hints
 
+from omegaconf import MISSING
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
@@ -31,7 +32,9 @@ def build(node: Any, name: str, **given: Any) -> Any:
         return [build(item, f"{name}[{index}]") for index, item in enumerate(node)]
     if not isinstance(node, Mapping):
         return node
-    settings = {key: build(value, f"{name}.{key}") for key, value in node.items() if key not in _DIRECTIVES}
+    settings = {
+        key: build(value, f"{name}.{key}") for key, value in node.items() if key not in _DIRECTIVES and value != MISSING
+    }
     if "_target_" not in node:
         return settings
     target = _target(node["_target_"], name)

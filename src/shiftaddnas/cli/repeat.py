@@ -1,8 +1,10 @@
-"""The command line that makes `train.py` run with given settings."""
+"""The command line that trains one network with given settings."""
 
 import json
 import shlex
+import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -10,6 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 
+from shiftaddnas.cli import plugins
 from shiftaddnas.cli.app import config_folder, plain_config
 
 GROUPS = ("task", "space", "sharing", "sampling", "schedule", "optim", "trainer", "hardware", "callbacks")
@@ -17,10 +20,12 @@ IGNORED = ("logger", "paths", "fresh", "arch", "ckpt")
 
 
 def train_command(settings: Mapping[str, Any], choices: Mapping[str, str], arch: str) -> str:
-    """`python train.py arch=...`, with the groups and the single settings that differ from the defaults.
+    """`shiftaddnas train arch=...`, with the groups and the single settings that differ from the defaults.
+
+    Where this process runs a script, it is the train.py beside it.
 
     Args:
-        settings: what train.py shall run with, as a resolved config.
+        settings: what to train with, as a resolved config.
         choices: the option chosen for each config group.
     """
     defaults = _composed([])
@@ -38,7 +43,9 @@ def train_command(settings: Mapping[str, Any], choices: Mapping[str, str], arch:
         if name in composed and name not in IGNORED
         for override in _overrides(name, composed[name], value)
     ]
-    return shlex.join(["python", "train.py", *config_options(), f"arch={arch}", *groups, *differing])
+    script = Path(sys.argv[0])
+    program = ["python", str(script.with_name("train.py"))] if script.suffix == ".py" else ["shiftaddnas", "train"]
+    return shlex.join([*program, *config_options(), f"arch={arch}", *groups, *differing])
 
 
 def config_options() -> list[str]:
@@ -53,11 +60,12 @@ def _own_config_dir() -> str | None:
 
 
 def _composed(overrides: list[str]) -> dict[str, Any]:
-    """train.py's resolved config, composed beside the Hydra job that is running."""
+    """The training's resolved config, composed beside the Hydra job that is running."""
     own = _own_config_dir()
     searched = [] if own is None else [f"hydra.searchpath=[file://{own}]"]
     state = Singleton.get_state()
     GlobalHydra.instance().clear()
+    plugins.register()  # of which a state that is set, here or by a launcher, knows nothing
     try:
         with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
             return plain_config(hydra.compose("train", [*searched, *overrides]))

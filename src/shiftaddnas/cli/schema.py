@@ -30,6 +30,7 @@ class CommonSettings:
 @dataclass
 class TrainSettings(CommonSettings):
     arch: str | None = None
+    model: Any = None
 
 
 @dataclass
@@ -42,10 +43,50 @@ class RetrainSettings:
 @dataclass
 class SearchSettings(CommonSettings):
     search: Any = MISSING
+    objective: str | None = None
     retrain: RetrainSettings = field(default_factory=RetrainSettings)
+
+
+@dataclass
+class ExportSettings:
+    run: str | None = MISSING
+    format: str = MISSING
+    output: str | None = MISSING
+
+
+@dataclass
+class PriceSettings:
+    task: Any = MISSING
+    space: Any = MISSING
+    hardware: Any = MISSING
+    arch: str | None = MISSING
+    model: Any = MISSING
+    input: Any = MISSING
+    input_dtype: str = MISSING
+    output: str | None = MISSING
+    seed: int = MISSING
+
+
+@dataclass
+class LatencySettings:
+    task: Any = MISSING
+    space: Any = MISSING
+    output: str = MISSING
+    num_archs: int = MISSING
+    law: str = MISSING
+    batch_size: int = MISSING
+    device: str = MISSING
+    num_threads: int = MISSING
+    seed: int = MISSING
+    fresh: bool = MISSING
+    protocol: Any = MISSING
+    predictor: Any = MISSING
 
 
 def register() -> None:
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainSettings)
     store.store(name="search_schema", node=SearchSettings)
+    store.store(name="latency_schema", node=LatencySettings)
+    store.store(name="export_schema", node=ExportSettings)
+    store.store(name="price_schema", node=PriceSettings)

@@ -79,7 +79,12 @@ def _search(session: "Session", searcher: "Searcher", supernet: "Supernet") -> "
         session.timed("search"),
         SearchProgress(session.console, searcher, evaluator.maximize) as progress,
     ):
-        return run_search(searcher, evaluator, session.cost, log, on_record=progress.update)
+        records = run_search(searcher, evaluator, session.cost, log, on_record=progress.update)
+    feasible = searcher.feasible
+    if feasible.num_failed:
+        note = f"note: {feasible.num_failed} of {feasible.num_asked} archs were left out: {feasible.last_failure}"
+        session.console.print(note, soft_wrap=True, markup=False)
+    return records
 
 
 def _finish(session: "Session", searcher: "Searcher", supernet: "Supernet", records: "list[Record]") -> None:
