@@ -1,5 +1,6 @@
 """Image classification as a task: cross-entropy, top-1 accuracy, hybrid networks."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,10 +14,11 @@ from shiftaddnas.engine import Output, Task
 from shiftaddnas.errors import UserError
 from shiftaddnas.sharing import WeightSharing
 from shiftaddnas.spaces import Arch, Space
-from tasks.image_classification.augmentation import random_shift
+from tasks.image_classification.augmentation import mix, random_shift
 from tasks.image_classification.layers import ImageWorkload
 from tasks.image_classification.space import HybridSpace
-from tasks.image_classification.supernet import HybridSubnet, HybridSupernet
+from tasks.image_classification.standalone import standalone_network
+from tasks.image_classification.supernet import HybridSupernet
 
 
 class ImageClassification(Task):
@@ -27,6 +29,11 @@ class ImageClassification(Task):
         data: a LightningDataModule with image_size, in_channels, num_classes and a calibration_dataloader().
         label_smoothing: share of the target's weight that is spread over all classes, in training.
         max_shift: training images move by up to this many pixels each way.
+        mixup: alpha of mixup, 0 for none; with cutmix, each batch gets one of the two.
+        cutmix: alpha of CutMix, 0 for none.
+
+    Raises:
+        UserError: a setting is out of its range.
     """
 
     metric = "accuracy"
@@ -34,12 +41,24 @@ class ImageClassification(Task):
     maximize = True
 
     def __init__(
-        self, name: str, data: pl.LightningDataModule, *, label_smoothing: float = 0.0, max_shift: int = 0
+        self,
+        name: str,
+        data: pl.LightningDataModule,
+        *,
+        label_smoothing: float = 0.0,
+        max_shift: int = 0,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
     ) -> None:
         self.name = name
         self.data = data
         self.label_smoothing = label_smoothing
         self.max_shift = max_shift
+        self.mixup = mixup
+        self.cutmix = cutmix
+        for setting in ("mixup", "cutmix"):
+            if getattr(self, setting) < 0:
+                raise UserError(f"task.{setting}={getattr(self, setting)}; allowed are numbers from 0, which is none")
 
     def datamodule(self) -> pl.LightningDataModule:
         return self.data
@@ -51,8 +70,15 @@ class ImageClassification(Task):
     def supernet(self, space: Space[Any, Any], sharing: WeightSharing) -> HybridSupernet:
         return HybridSupernet(self._own(space), self.workload(), sharing)
 
-    def standalone(self, space: Space[Any, Any], arch: Arch) -> HybridSubnet:
-        return HybridSubnet(self._own(space), self.workload(), arch)
+    def standalone(self, space: Space[Any, Any], arch: Arch) -> nn.Module:
+        return standalone_network(self._own(space), self.workload(), arch)
+
+    def model(self, name: str, settings: Mapping[str, Any]) -> tuple[nn.Module, tuple[Tensor, ...]]:
+        from tasks.image_classification.models import timm_model  # timm and its models are for those who ask for one
+
+        workload = self.workload()
+        size = workload.image_size
+        return timm_model(name, settings, workload), (torch.zeros(1, workload.in_channels, size, size),)
 
     def _own(self, space: Space[Any, Any]) -> HybridSpace:
         if not isinstance(space, HybridSpace):
@@ -60,10 +86,14 @@ class ImageClassification(Task):
         return space
 
     def step(self, model: nn.Module, batch: tuple[Tensor, Tensor], arch: Arch | None = None) -> Output:
-        images, labels = batch
+        # Labels, or after mixing each class's share: smoothing is linear, so it may come after.
+        images, targets = batch
         logits = model(images) if arch is None else model(images, arch)
         smoothing = self.label_smoothing if model.training else 0.0
-        return Output(F.cross_entropy(logits, labels, label_smoothing=smoothing), logits)
+        if isinstance(logits, tuple):  # both heads of a distilled network, while it trains
+            losses = [F.cross_entropy(head, targets, label_smoothing=smoothing) for head in logits]
+            return Output(torch.stack(losses).mean(), torch.stack(logits).mean(0))
+        return Output(F.cross_entropy(logits, targets, label_smoothing=smoothing), logits)
 
     def metrics(self) -> MetricCollection:
         return MetricCollection({"accuracy": MulticlassAccuracy(self.workload().num_classes, average="micro")})
@@ -73,4 +103,15 @@ class ImageClassification(Task):
 
     def augment(self, batch: tuple[Tensor, Tensor], generator: torch.Generator) -> tuple[Tensor, Tensor]:
         images, labels = batch
-        return (random_shift(images, self.max_shift, generator) if self.max_shift else images), labels
+        if self.max_shift:
+            images = random_shift(images, self.max_shift, generator)
+        if not self.mixup and not self.cutmix:
+            return images, labels
+        return mix(
+            images,
+            labels,
+            self.workload().num_classes,
+            mixup=self.mixup,
+            cutmix=self.cutmix,
+            generator=generator,
+        )

@@ -40,7 +40,7 @@ def test_a_mistake_is_named_in_one_line(mistake: str, tmp_path: Path) -> None:
 
 
 TRAIN = {
-    "missing arch": ("arch=none", ["arch=none is neither a file, nor a shipped arch, nor in a notation of space digits"]),
+    "missing arch": ("arch=none", ["arch=none is neither a file, nor a shipped arch"]),
     "arch that is no file of archs": ("arch=broken.yaml", ["broken.yaml"]),
     "arch of another space": ("arch=foreign.yaml", ["foreign.yaml", "depths"]),
     "truncated checkpoint": ("ckpt=broken.ckpt", ["broken.ckpt", "truncated"]),

@@ -26,6 +26,7 @@ from torch import nn
 
 from shiftaddnas.cli.app import SWEEP, plain_config
 from shiftaddnas.cli.build import build
+from shiftaddnas.cli.model import load_weights, name_and_settings, traced_costs
 from shiftaddnas.cli.progress import TrainingProgress
 from shiftaddnas.cli.repeat import config_options, train_command
 from shiftaddnas.engine import (
@@ -61,6 +62,7 @@ class Session:
     console: Console
     wandb: WandbRun
     _seconds: dict[str, float] = field(default_factory=dict)
+    _model_inputs: tuple[torch.Tensor, ...] = ()
 
     # Objects, each built once
 
@@ -146,8 +148,36 @@ class Session:
             self.console.print(f"note: {error}")
             return {}
 
+    @cached_property
+    def model(self) -> nn.Module:
+        """The network that model= names, with the weights of ckpt=, or fresh ones."""
+        name, settings = name_and_settings(self.config["model"])
+        with self._seeded("model", name):
+            network, self._model_inputs = self.task.model(name, settings)
+        if self.config["ckpt"] is not None:
+            load_weights(network, Path(self.config["ckpt"]))
+        return network
+
+    @cached_property
+    def model_costs(self) -> dict[str, float]:
+        """What it costs; nothing, with a note, where the hardware fails on it."""
+        network, (name, _) = self.model, name_and_settings(self.config["model"])
+        try:
+            costs, notes = traced_costs(name, network, self._model_inputs, self.hardware)
+        except CostError as error:
+            costs, notes = {}, (str(error),)
+        for note in notes:
+            self.console.print(f"note: {note}")
+        return costs
+
     def prepare(self) -> None:
         """Build everything that a setting could make impossible, before anything is begun."""
+        if self.config.get("model") is not None:
+            if self.config["arch"] is not None:
+                raise UserError("arch= and model= are both given; train one of them at a time")
+            _ = self.task, self.optimization, self.model_costs
+            self._trainer([], "check", enable_progress_bar=False)
+            return
         for name in ("task", "space", "sharing", "optimization", "schedule", "sampler"):
             getattr(self, name)
         try:
@@ -266,11 +296,16 @@ class Session:
         settings = {**self.config, "trainer": trainer}
         return train_command(settings, HydraConfig.get().runtime.choices, str(self.folder.best_arch))
 
+    @property
+    def _network_keys(self) -> tuple[str, ...]:
+        """The settings that say what network a checkpoint holds."""
+        return NETWORK_KEYS if self.config.get("model") is None else ("task", "model")
+
     def _fit(
         self, module: pl.LightningModule, stage: str, final: Path, callbacks: Sequence[Callback], **overrides: Any
     ) -> pl.Trainer:
         resume = self.folder.resume / f"{stage.replace('/', '-')}.ckpt"
-        keep = ResumeCheckpoint(resume, final, {key: self.config[key] for key in NETWORK_KEYS})
+        keep = ResumeCheckpoint(resume, final, {key: self.config[key] for key in self._network_keys})
         trainer = self._trainer([keep, *callbacks], stage, **overrides)
         if final.is_file():  # an earlier process came this far
             module.load_state_dict(load_checkpoint(final)["state_dict"])

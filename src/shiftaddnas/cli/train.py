@@ -1,4 +1,4 @@
-"""`python train.py`: train a supernet, or with arch=... one network on its own."""
+"""`python train.py`: train a supernet, or with arch=... or model=... one network on its own."""
 
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,9 @@ def run(config: DictConfig) -> float | None:
 
     with open_session(config) as (session, state):
         if state != "finished":
-            if session.config["arch"] is None:
+            if session.config["model"] is not None:
+                _train_model(session)
+            elif session.config["arch"] is None:
                 _train_supernet(session)
             else:
                 _train_subnet(session)
@@ -67,6 +69,23 @@ def _train_subnet(session: "Session") -> None:
             "label": session.space.describe(arch),
             "num_params": sum(parameter.numel() for parameter in network.parameters()),
             "costs": session.costs(arch),
+            "test": test,
+            "checkpoint": session.folder.subnet.name,
+        }
+    )
+
+
+def _train_model(session: "Session") -> None:
+    network = session.model
+    with session.timed("subnet"):
+        test = session.fit_subnet(network, "subnet", session.folder.subnet)
+    session.wandb.log_artifact(session.folder.subnet, type="model")
+    session.write_results(
+        {
+            "kind": "model",
+            "model": session.config["model"],
+            "num_params": sum(parameter.numel() for parameter in network.parameters()),
+            "costs": session.model_costs,
             "test": test,
             "checkpoint": session.folder.subnet.name,
         }

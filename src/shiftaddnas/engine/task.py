@@ -1,6 +1,7 @@
 """What a task offers: its data, its networks, its loss and its metric. Everything else serves every task."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 
+from shiftaddnas.errors import UserError
 from shiftaddnas.sharing import WeightSharing
 from shiftaddnas.spaces import Arch, Space
 from shiftaddnas.supernets import Supernet
@@ -72,6 +74,17 @@ class Task(ABC):
     @abstractmethod
     def targets(self, batch: Any) -> Tensor:
         """What `metrics()` compares the logits with."""
+
+    def model(self, name: str, settings: Mapping[str, Any]) -> tuple[nn.Module, tuple[Tensor, ...]]:
+        """A network of a model library by its name, weights from torch's generator; inputs to find its layers with.
+
+        Args:
+            settings: more arguments of the network.
+
+        Raises:
+            UserError: the task has no such network, or the network no such settings.
+        """
+        raise UserError(f"model={name}: task {self.name} knows no networks by name; give arch= instead")
 
     def augment(self, batch: Any, generator: torch.Generator) -> Any:
         """A training batch, changed at random."""
