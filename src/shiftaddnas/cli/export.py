@@ -1,6 +1,5 @@
 """`shiftaddnas export`: a run's trained network as a file for other runtimes, compared with it on the test data."""
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +36,6 @@ def run(config: DictConfig) -> None:
     if settings["output"] is not None and Path(settings["output"]).is_dir():
         raise UserError(f"output={settings['output']} is a folder; name the file to write")
     # Hydra has set up the root logger to pass on everything that an exporter notes.
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
     trained = load(Path(settings["run"]))
     output = Path(settings["output"] or trained.checkpoint.with_suffix(SUFFIXES[kind]))
     _print_table(trained, _exported(trained, kind, output), output)

@@ -30,8 +30,6 @@ def run(config: DictConfig) -> float:
     from shiftaddnas.latency import PredictorFile, features_of, fingerprint, fit_study, save_predictor, this_machine
     from shiftaddnas.tracking import child_seed
 
-    # Hydra has set up the root logger with a prefix of its own.
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
     logging.getLogger("shiftaddnas.latency").setLevel(logging.INFO)
     settings = plain_config(config)
     output = _output(settings["output"])

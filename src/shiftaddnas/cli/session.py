@@ -385,8 +385,6 @@ def _quiet() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     # A profiler that was asked for prints its table as information.
     logging.getLogger("pytorch_lightning.profilers").setLevel(logging.INFO)
-    # Hydra has set up the root logger with a prefix of its own.
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
     for name in ("shiftaddnas", "hydra"):
         logging.getLogger(name).setLevel(logging.INFO)
     # Lightning's use of torch, not the user's.
