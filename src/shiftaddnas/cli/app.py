@@ -1,6 +1,7 @@
 """What every command is started with: Hydra, run folders named by config, and errors in one line."""
 
 import importlib.resources
+import logging
 import os
 import re
 import sys
@@ -56,6 +57,8 @@ def start(config_name: str, job: Callable[[DictConfig], object]) -> None:
     os.environ.setdefault(SWEEP, datetime.now(UTC).strftime("sweep-%Y%m%d-%H%M%S"))
 
     def guarded(config: DictConfig) -> object:
+        # Hydra has set up the root logger with a prefix of its own.
+        logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
         runtime = HydraConfig.get().runtime
         for note in plugins.ambiguities(runtime.choices, runtime.config_sources):
             print(f"note: {note}", file=sys.stderr)
