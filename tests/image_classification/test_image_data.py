@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from image_files import digits, write_cifar, write_fashion_mnist, write_folder
+from PIL import Image
 from torchvision.datasets import CIFAR10, CIFAR100, FashionMNIST
 from torchvision.datasets.mnist import read_image_file
 
@@ -17,6 +18,7 @@ from composed import built
 from shiftaddnas.errors import UserError
 from tasks.image_classification import ImageData
 from tasks.image_classification.data.sampler import RepeatedSampler
+from tasks.image_classification.data.sources import FolderSource
 from tasks.image_classification.data.transforms import Augmentation, Normalization
 
 PLAIN = Normalization((0.0,), (1.0,))
@@ -82,6 +84,25 @@ def test_the_split_depends_on_names_alone(folder: Path, tmp_path: Path, monkeypa
     backwards = lambda top, **given: ((d, s, sorted(f, reverse=True)) for d, s, f in listed(top, **given))  # noqa: E731
     monkeypatch.setattr("os.walk", backwards)
     assert names(ready(elsewhere)) == expected
+
+
+def test_large_photographs_are_halved_by_the_decoder_but_not_below_the_size(tmp_path: Path) -> None:
+    smooth = np.add.outer(np.arange(800), np.arange(1000)) / 1800 * 255
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(smooth.astype(np.uint8)).save(tmp_path / name / "photo.JPG", quality=95)
+    source = FolderSource(tmp_path)
+    assert source.load(source.parts["all"][0], "RGB", 200).size == (250, 200)
+    assert source.load(source.parts["all"][0], "L", 201).size == (500, 400)
+    assert source.load(source.parts["all"][0], "L", 900).size == (1000, 800)
+
+
+def test_evaluation_may_have_a_size_of_its_own(folder: Path) -> None:
+    made = ready(folder, eval_size=12)
+    assert made.image_size == 8
+    assert next(iter(made.train_dataloader()))[0].shape[1:] == (1, 8, 8)
+    for loader in (made.val_dataloader(), made.test_dataloader(), made.calibration_dataloader()):
+        assert next(iter(loader))[0].shape[1:] == (1, 12, 12)
 
 
 def test_folders_train_val_test_are_taken_as_they_are(tmp_path: Path) -> None:
