@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from networks import ARCHS, PROTOCOL, SPACE, Lab
+from latency_lab import ARCHS, PROTOCOL, SPACE, Lab
 
 from shiftaddnas.errors import UserError
 from shiftaddnas.latency import Conditions, Measurements, measure, sample_archs

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from networks import ARCHS, SPACE
+from latency_lab import ARCHS, SPACE
 
 from shiftaddnas.errors import UserError
 from shiftaddnas.hardware import OpEnergy
