@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from shiftaddnas.errors import UserError
 from shiftaddnas.ops import AdderConv2d, ShiftConv2d, ShiftForm
+from tasks.image_classification.blocks import attention
 
 Operator = Literal["attention", "conv", "add", "shift"]
 Stages = Sequence[Sequence[Operator]]
@@ -34,9 +35,7 @@ ARCHS = {
 class Attention(nn.Module):
     """Self-attention over the positions of a map, queries, keys and values from one 1x1 convolution.
 
-    The released networks weight the values by the softmax of queries and keys, summed over the *queries*, so that the
-    weights of one output do not sum to 1; `product="released"` reproduces it, "standard" is attention as defined.
-    (B, C, H, W) -> (B, C, H, W).
+    `product` is that of `attention`; the released networks have "released". (B, C, H, W) -> (B, C, H, W).
     """
 
     def __init__(self, width: int, product: Literal["released", "standard"]) -> None:
@@ -45,15 +44,7 @@ class Attention(nn.Module):
         self.product = product
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, channels, height, width = x.shape
-        qkv = self.qkv(x).view(batch, 3, channels // HEAD_DIM, HEAD_DIM, height * width)
-        q, k, v = qkv.transpose(-1, -2).unbind(1)
-        if self.product == "standard":
-            mixed = F.scaled_dot_product_attention(q, k, v)
-        else:
-            weights = (HEAD_DIM**-0.5 * q @ k.transpose(-1, -2)).softmax(-1)
-            mixed = weights.transpose(-1, -2) @ v
-        return mixed.transpose(-1, -2).reshape(batch, channels, height, width)
+        return attention(self.qkv(x), HEAD_DIM, self.product)
 
 
 class Block(nn.Module):

@@ -62,7 +62,6 @@ class Session:
     console: Console
     wandb: WandbRun
     _seconds: dict[str, float] = field(default_factory=dict)
-    _model_inputs: tuple[torch.Tensor, ...] = ()
 
     # Objects, each built once
 
@@ -148,22 +147,26 @@ class Session:
             self.console.print(f"note: {error}")
             return {}
 
-    @cached_property
+    @property
     def model(self) -> nn.Module:
         """The network that model= names, with the weights of ckpt=, or fresh ones."""
+        return self._model_and_inputs[0]
+
+    @cached_property
+    def _model_and_inputs(self) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
         name, settings = name_and_settings(self.config["model"])
         with self._seeded("model", name):
-            network, self._model_inputs = self.task.model(name, settings)
+            network, inputs = self.task.model(name, settings)
         if self.config["ckpt"] is not None:
             load_weights(network, Path(self.config["ckpt"]))
-        return network
+        return network, inputs
 
     @cached_property
     def model_costs(self) -> dict[str, float]:
         """What it costs; nothing, with a note, where the hardware fails on it."""
-        network, (name, _) = self.model, name_and_settings(self.config["model"])
+        name, _ = name_and_settings(self.config["model"])
         try:
-            costs, notes = traced_costs(name, network, self._model_inputs, self.hardware)
+            costs, notes = traced_costs(name, *self._model_and_inputs, self.hardware)
         except CostError as error:
             costs, notes = {}, (str(error),)
         for note in notes:
