@@ -26,6 +26,7 @@ SEARCH = {
     "bad syntax": ("space=[", ["space=["]),
     "negative seed": ("seed=-1", ["seed=-1"]),
     "missing device": ("trainer.accelerator=gpu", ["trainer", "gpu"]),
+    "group without an option": ("logger=null", ["logger=null", "--help"]),
     "unshareable operator": ("space.shift_form=ps", ["shift", "sharing=independent"]),
 }
 

@@ -81,6 +81,15 @@ def start(config_name: str, job: Callable[[DictConfig], object]) -> None:
         if full_errors:
             raise
         _fail(_one_line(error, config_name), 1)
+    except ValueError as error:  # what Hydra has no exception of its own for
+        if not str(error).startswith("Config group override must be") or full_errors:
+            raise
+        _fail(f"{_null_group()}: a group needs one of its options, --help lists them", 1)
+
+
+def _null_group() -> str:
+    """The override that gives a group nothing."""
+    return next((argument for argument in sys.argv[1:] if re.fullmatch(r"[\w/@.]+=null", argument)), "=null")
 
 
 def _fail(message: str, code: int) -> NoReturn:
