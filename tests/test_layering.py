@@ -39,6 +39,7 @@ FORBIDDEN = {
         "omegaconf",
     ),
     "tracking": ("shiftaddnas.cli", "shiftaddnas.engine", "hydra", "omegaconf"),
+    "ranking": ("shiftaddnas.cli", "shiftaddnas.search", "shiftaddnas.latency", "hydra", "omegaconf"),
     "report": ("torch", "pytorch_lightning", "shiftaddnas.engine", "shiftaddnas.cli", "shiftaddnas.supernets"),
     "testing": ("shiftaddnas.cli", "pytest"),
 }

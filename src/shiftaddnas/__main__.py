@@ -6,8 +6,11 @@ import sys
 COMMANDS = {
     "train": "train a supernet, or with arch=... one network on its own",
     "search": "train a supernet, search it, retrain the winner, compare it",
+    "rank": "how well supernets, or any scores in a table, rank archs by their own quality",
     "price": "what an arch costs on a hardware, layer by layer, or the whole space",
+    "draw": "the pictures of a run once more, or one arch as a drawing",
     "latency": "measure networks on this machine and fit a latency predictor to them",
+    "translate": "text, a sentence a line, by a trained network",
     "export": "a trained network as ONNX, as a torch program, or in integers",
 }
 

@@ -36,3 +36,21 @@ def timm_model(name: str, settings: Mapping[str, Any], workload: ImageWorkload) 
         raise UserError(
             f"model={name} cannot be built with {dict(settings)}: {type(error).__name__}: {reason}"
         ) from error
+
+
+def pretrained_timm_model(name: str, settings: Mapping[str, Any], workload: ImageWorkload) -> nn.Module:
+    """A network of timm with the weights that timm has for it, which must be for the task's channels and classes.
+
+    Raises:
+        UserError: as `timm_model`, or timm has no such weights, or they are for other images or classes.
+    """
+    if not timm.is_model_pretrained(name):
+        raise UserError(f"timm has no trained weights of {name}; give a file of them, or a network trained on the task")
+    trained_for: Any = timm.get_pretrained_cfg(name)
+    num_classes, channels = trained_for.num_classes, trained_for.input_size[0]
+    if (num_classes, channels) != (workload.num_classes, workload.in_channels):
+        raise UserError(
+            f"timm's weights of {name} are for {num_classes} classes and {channels} channels, the task has "
+            f"{workload.num_classes} and {workload.in_channels}; give a network trained on the task"
+        )
+    return timm_model(name, {"pretrained": True, **settings}, workload)

@@ -35,6 +35,16 @@ def read_notation(text: str, space: "HybridSpace") -> Arch | None:
     return space.arch(choices)
 
 
+def notations(arch: Arch, space: "HybridSpace") -> tuple[str, ...]:
+    """The arch by stages and, where the space has the four levels and the arch only operators with an index, by
+    indices.
+    """
+    try:
+        return by_stages(arch, space), by_indices(arch, space)
+    except UserError:
+        return (by_stages(arch, space),)
+
+
 def by_stages(arch: Arch, space: "HybridSpace") -> str:
     """The arch in the released notation by stages."""
     steps = space.steps(arch)

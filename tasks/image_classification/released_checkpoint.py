@@ -1,4 +1,4 @@
-"""Weight files that the ShiftAddNAS authors released, read into the networks of searched.py."""
+"""Weight files of others: those that the ShiftAddNAS authors released for the networks of searched.py, and timm's."""
 
 import argparse
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from shiftaddnas.errors import UserError
 from tasks.image_classification.searched import SearchedNet
@@ -52,18 +52,48 @@ def load_released_checkpoint(network: SearchedNet, path: Path, *, ema: bool = Fa
     Raises:
         UserError: the file is missing or damaged, or is of another network.
     """
-    if not path.is_file():
-        raise UserError(f"there is no file {path}; download it as the README of the official repository says")
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(f"{path} cannot be read as a released weight file: {str(error).splitlines()[0]}") from error
+    content = _content(path)
     key = "model_ema" if ema else "model"
     if not isinstance(content, Mapping) or not isinstance(content.get(key), Mapping):
         held = ", ".join(map(str, content)) if isinstance(content, Mapping) else type(content).__name__
         raise UserError(f"{path} has no {key}: it holds {held}")
-    state = converted(content[key])
+    _load(network, converted(content[key]), path)
+
+
+def load_foreign_weights(network: nn.Module, path: Path) -> bool:
+    """Give a network the weights of a file that this framework did not write; False if it did.
+
+    Files of DeiT, timm and torchvision have a network's tensors under "model" or "state_dict", or nothing else. Those
+    that the authors released are converted.
+
+    Raises:
+        UserError: the file is missing or damaged, or is of another network.
+    """
+    content = _content(path)
+    if not isinstance(content, Mapping):
+        raise UserError(f"{path} holds no weights but {type(content).__name__}")
+    if "pytorch-lightning_version" in content:
+        return False
+    state = content.get("model", content.get("state_dict", content))
+    if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise UserError(f"{path} holds no weights but {', '.join(map(str, content))}")
+    if isinstance(network, SearchedNet):
+        state = converted(state)
+    _load(network, {name.removeprefix("module."): tensor for name, tensor in state.items()}, path)
+    return True
+
+
+def _content(path: Path) -> Any:
+    if not path.is_file():
+        raise UserError(f"there is no file {path}; download it as the README of the official repository says")
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise UserError(f"{path} cannot be read as a weight file: {str(error).splitlines()[0]}") from error
+
+
+def _load(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     expected = network.state_dict()
     missing, unknown = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
     odd = [name for name in expected.keys() & state.keys() if expected[name].shape != state[name].shape]

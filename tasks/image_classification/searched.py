@@ -174,6 +174,11 @@ class SearchedNet(nn.Module):
         if self.head_distilled is not None:
             self.head_distilled = nn.Linear(self.num_features, num_classes)
 
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """The stem and the blocks, or with `coarse` the stages, by parameter names, as timm's models give them."""
+        blocks = r"^stages\.(\d+)" if coarse else r"^stages\.(\d+)\.(\d+)"
+        return {"stem": r"^stem", "blocks": [(blocks, None)]}
+
     def forward_features(self, x: Tensor) -> Tensor:
         """The last stage's map."""
         features: Tensor = self.stages(self.stem(x))

@@ -28,7 +28,7 @@ from tasks.image_classification.layers import (
     Stem,
     StemTerm,
 )
-from tasks.image_classification.notation import read_notation
+from tasks.image_classification.notation import notations, read_notation
 from tasks.image_classification.retraining import retrained_layers
 
 LETTERS = {"attention": "T", "conv": "C", "add": "A", "shift": "S"}
@@ -202,6 +202,9 @@ class HybridSpace(Space[Position, ImageWorkload]):
 
     def read_notation(self, text: str) -> Arch | None:
         return read_notation(text, self)
+
+    def notations(self, arch: Arch) -> tuple[str, ...]:
+        return notations(arch, self)
 
     # What the fabric reads
 

@@ -1,6 +1,7 @@
 """The hybrid image supernet, and the networks taken out of it: one fabric of modules, walked along one path or many."""
 
 from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -80,6 +81,10 @@ class HybridSubnet(nn.Module):
         self.steps = space.steps(arch)
         layers = [[step] for step in self.steps]
         self.fabric = HybridFabric(space.shapes, workload, layers, space.operators, Independent())
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """The stem and the blocks by parameter names, as timm's models give them."""
+        return {"stem": r"^fabric\.(?:stem|entry)", "blocks": [(r"^fabric\.layers\.(\d+)", None)]}
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         out: Tensor = self.fabric(x_BCHW, self.steps)

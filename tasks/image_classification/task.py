@@ -1,6 +1,7 @@
 """Image classification as a task: cross-entropy, top-1 accuracy, hybrid networks."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -80,6 +81,19 @@ class ImageClassification(Task):
         size = workload.image_size
         return timm_model(name, settings, workload), (torch.zeros(1, workload.in_channels, size, size),)
 
+    def pretrained_model(self, name: str, settings: Mapping[str, Any]) -> nn.Module:
+        from tasks.image_classification.models import pretrained_timm_model
+
+        return pretrained_timm_model(name, settings, self.workload())
+
+    def load_foreign_weights(self, network: nn.Module, path: Path) -> bool:
+        from tasks.image_classification.released_checkpoint import load_foreign_weights
+
+        return load_foreign_weights(network, path)
+
+    def check_space(self, space: Space[Any, Any]) -> None:
+        self._own(space)
+
     def _own(self, space: Space[Any, Any]) -> HybridSpace:
         if not isinstance(space, HybridSpace):
             raise UserError(f"space={space.name} is not a space of images; give task={self.name} one of those")
@@ -91,8 +105,8 @@ class ImageClassification(Task):
         logits = model(images) if arch is None else model(images, arch)
         smoothing = self.label_smoothing if model.training else 0.0
         if isinstance(logits, tuple):  # both heads of a distilled network, while it trains
-            losses = [F.cross_entropy(head, targets, label_smoothing=smoothing) for head in logits]
-            return Output(torch.stack(losses).mean(), torch.stack(logits).mean(0))
+            heads = tuple(Output(F.cross_entropy(head, targets, label_smoothing=smoothing), head) for head in logits)
+            return Output(torch.stack([head.loss for head in heads]).mean(), torch.stack(logits).mean(0), heads)
         return Output(F.cross_entropy(logits, targets, label_smoothing=smoothing), logits)
 
     def metrics(self) -> MetricCollection:

@@ -89,15 +89,17 @@ def test_the_run_stays_what_it_is(trained: Path) -> None:
 MISTAKES = {
     "no run": ([], "run= is missing"),
     "unknown format": (["run=unfinished", "format=onyx"], "format=onyx is unknown; it is onnx, program, integer"),
+    "unknown weights": (["run=unfinished", "weights=best"], "weights=best is unknown; they are raw, ema"),
+    "no average": (["run=network/subnet.ckpt", "weights=ema"], "has no ema weights"),
     "misspelt setting": (["rum=unfinished"], "did you mean run?"),
-    "missing folder": (["run=none"], "run=none does not exist"),
+    "missing folder": (["run=none"], "none does not exist; give a run folder"),
     "not a run folder": (["run=empty"], "empty is not a run folder"),
     "unfinished run": (["run=unfinished"], "go on with it: python train.py arch=digits_mixed"),
-    "a supernet's run": (["run=supernet"], "python train.py ckpt=supernet/supernet.ckpt arch=FILE"),
+    "a supernet's run": (["run=supernet"], "shiftaddnas train ckpt=supernet/supernet.ckpt arch=FILE"),
     "a checkpoint alone": (["run=alone.ckpt"], "alone.ckpt has no arch.yaml beside it"),
     "a supernet's checkpoint": (["run=both/supernet.ckpt"], "holds no single network"),
     "output is a folder": (["run=network/subnet.ckpt", "output=empty"], "output=empty is a folder"),
-    "another arch's weights": (["run=network/subnet.ckpt"], "holds another network than network/arch.yaml describes"),
+    "another arch's weights": (["run=network/subnet.ckpt"], "holds another network than its settings say"),
 }
 
 
@@ -112,13 +114,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name / "manifest.json").write_text(manifest)
     (folder / "supernet" / "results.json").write_text("{}")
     (folder / "supernet" / "supernet.ckpt").touch()
-    (folder / "alone.ckpt").touch()
     conf = Path(__file__).parents[2] / "conf"
     task = yaml.safe_load((conf / "task/digits.yaml").read_text().replace("${seed}", "0"))
     space = yaml.safe_load((conf / "space/digits.yaml").read_text())
     config = {"task": task, "space": space}
     torch.save({"state_dict": {"supernet.a": torch.zeros(1)}, "config": config}, folder / "both/supernet.ckpt")
-    torch.save({"state_dict": {"network.a": torch.zeros(1)}, "config": config}, folder / "network/subnet.ckpt")
+    for path in ("network/subnet.ckpt", "alone.ckpt"):
+        torch.save({"state_dict": {"network.a": torch.zeros(1)}, "config": config}, folder / path)
     for name in ("both", "network"):
         (folder / name / "arch.yaml").write_bytes((conf / "archs/digits_mixed.yaml").read_bytes())
     return folder

@@ -84,7 +84,7 @@ def test_another_workload_has_other_layers(table: Path) -> None:
         ("2.0", "two", "line 5: could not convert"),
         ("2.0", "nan", "line 5: latency_ms=nan"),
         ("2.0", "-2.0", "line 5: latency_ms=-2.0"),
-        ("2.0,", "", "line 5: 21 values for 22 columns"),
+        ("2.0,", "", "line 5: 22 values for 23 columns"),
         ("latency_ms", "seconds", "has columns seconds"),
         ("linear,mult,1,8,10", "linear,mult,1,8,11", "line 6: the same layer"),
     ],

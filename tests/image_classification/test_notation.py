@@ -1,5 +1,6 @@
 import csv
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from shiftaddnas.errors import UserError
 from tasks.image_classification import HybridSpace
-from tasks.image_classification.notation import by_indices, by_stages, read_notation
+from tasks.image_classification.notation import by_indices, by_stages, notations, read_notation
 
 SPEC = os.environ.get("SHIFTADDNAS_SPEC")
 V3 = "[1,1],[1,1,1,1],[3,1,0,2,2],[0,0,1,0,0]", "11 11 8 8 8 8 7 5 4 6 6 0 0 1 0 0"
@@ -24,6 +25,7 @@ def test_the_searched_networks_in_both_notations(stages: str, indices: str, hytr
     assert read_notation(indices, hytra_space) == arch
     assert by_stages(arch, hytra_space) == stages
     assert by_indices(arch, hytra_space) == indices
+    assert hytra_space.notations(arch) == (stages, indices)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,15 @@ def test_what_is_written_is_read_again(hytra_space: HybridSpace, digits_space: H
         assert read_notation(by_indices(arch, hytra_space), hytra_space) == arch
         small = digits_space.sample(rng)
         assert read_notation(by_stages(small, digits_space), digits_space) == small
+        assert [read_notation(text, digits_space) for text in notations(small, digits_space)] == [small]
+
+
+def test_an_operator_without_an_index_is_written_by_stages_alone(hytra_space: HybridSpace) -> None:
+    levels = [replace(hytra_space.levels[0], operators=("attention",)), *hytra_space.levels[1:]]
+    space = HybridSpace("early", hytra_space.shapes.stem, levels, 4, [(1, 1, 1, 1)], head_dim=32)
+    arch = space.all_cheap(space.sample(np.random.default_rng(0)))
+    assert space.notations(arch) == ("[0],[3],[3],[1]",)
+    assert space.read_notation("[0],[3],[3],[1]") == arch
 
 
 @pytest.mark.parametrize("text", ["digits_mixed", "runs/arch.yaml", "", "[]", "[a]"])

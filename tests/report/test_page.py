@@ -1,3 +1,4 @@
+import base64
 import json
 import re
 from html.parser import HTMLParser
@@ -17,7 +18,7 @@ class Page(HTMLParser):
         self.feed(source)
 
     def handle_starttag(self, tag, attributes):
-        if tag != "meta":
+        if tag not in ("meta", "img"):
             self.open.append(tag)
         self.loaded += [value for name, value in attributes if name in ("src", "href")]
 
@@ -77,3 +78,16 @@ def test_what_users_wrote_is_escaped(search_folder, search_results):
 def test_a_training_has_no_page(training_folder):
     with pytest.raises(UserError, match="holds no search"):
         write_page(training_folder)
+
+
+def test_pictures_are_inside_the_page(search_folder):
+    search_folder.figures.mkdir()
+    for name in ("arch", "weights_winner"):
+        (search_folder.figures / f"{name}.png").write_bytes(name.encode())
+    page = Page(write_page(search_folder).read_text())
+    expected = [f"data:image/png;base64,{base64.b64encode(name).decode()}" for name in (b"arch", b"weights_winner")]
+    assert page.loaded == expected
+    assert page.open == []
+    headings = " ".join(page.text)
+    assert "The winner, layer by layer" in headings
+    assert "Weights of the supernet" not in headings

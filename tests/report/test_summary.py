@@ -137,6 +137,24 @@ def test_training_summary(training_folder):
     assert str(training_folder.subnet) in text
 
 
+def test_summary_of_a_model_names_it_and_its_averaged_weights(training_folder):
+    def change(content):
+        for key in ("arch_id", "label"):
+            del content[key]
+        content.update(kind="model", model={"name": "vit", "depth": 2}, label="vit  depth=2")
+        content["test"].update(accuracy_ema=0.98, loss_ema=0.05)
+
+    rewrite(training_folder, change)
+    text = printed(print_training_summary, training_folder)
+    for name, value in {
+        "model": "vit  depth=2",
+        "test accuracy": "97.22 %",
+        "test accuracy, EMA": "98.00 %",
+        "test loss, EMA": "0.05000",
+    }.items():
+        assert re.search(rf"^{name} +{re.escape(value)} *$", text, re.MULTILINE)
+
+
 def test_folders_without_results_are_user_errors(tmp_path, training_folder):
     with pytest.raises(UserError, match=r"holds no results\.json"):
         printed(print_summary, RunFolder(tmp_path))
@@ -145,3 +163,20 @@ def test_folders_without_results_are_user_errors(tmp_path, training_folder):
     training_folder.results.write_text("{")
     with pytest.raises(UserError, match="damaged"):
         printed(print_training_summary, training_folder)
+
+
+NOTATIONS = ["[1,1],[1,3,1,1],[3,1,0,3,3],[0,0,1,0,0]", "11 11 8 10 8 8 7 5 4 7 7 0 0 1 0 0"]
+
+
+def test_a_search_writes_its_winner_in_the_notations_of_the_space(search_folder):
+    rewrite(search_folder, lambda content: content["winner"].update(notations=NOTATIONS))
+    text = printed(print_summary, search_folder)
+    for notation in NOTATIONS:
+        assert f"The winner in its space's notation: {notation}\n" in text
+
+
+def test_a_training_writes_its_arch_in_the_notations_of_the_space(training_folder):
+    rewrite(training_folder, lambda content: content.update(notations=NOTATIONS))
+    text = printed(print_training_summary, training_folder)
+    for notation in NOTATIONS:
+        assert re.search(rf"^notation +{re.escape(notation)} *$", text, re.MULTILINE)

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 import wandb
+from PIL import Image
 
 from shiftaddnas.tracking.wandb_run import WandbRun
 
@@ -39,6 +40,8 @@ def use_everything(run, folder):
     run.log_pareto(RECORDS[1:], objective="energy_mj")
     (folder / "arch.yaml").write_text("depth: 1\n")
     run.log_artifact(folder / "arch.yaml", type="arch")
+    Image.new("RGB", (2, 2)).save(folder / "pareto.png")
+    run.log_pictures([folder / "pareto.png"])
     run.summary({"accuracy": 0.75})
     run.finish()
 
@@ -73,7 +76,7 @@ def test_offline_run_is_whole_quiet_and_inside_its_folder(tmp_path, elsewhere, w
     assert capfd.readouterr() == ("", "")
     assert list(elsewhere.rglob("*")) == []
     assert {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"} == environment
-    assert {path.name for path in folder.iterdir()} == {"wandb", "arch.yaml"}
+    assert {path.name for path in folder.iterdir()} == {"wandb", "arch.yaml", "pareto.png"}
 
     (stored,) = folder.glob("wandb/offline-run-*-abc-1/run-abc-1.wandb")
     written = stored.read_bytes()
@@ -81,6 +84,8 @@ def test_offline_run_is_whole_quiet_and_inside_its_folder(tmp_path, elsewhere, w
         assert text in written
     (table,) = folder.glob("wandb/offline-run-*/files/media/table/search/candidates*.json")
     content = json.loads(table.read_text())
+    (picture,) = folder.glob("wandb/offline-run-*/files/media/images/pictures/pareto_*.png")
+    assert picture.read_bytes() == (folder / "pareto.png").read_bytes()
     column = content["columns"].index("energy_mj")
     assert [row[column] for row in content["data"]] == pytest.approx([0, 0.1, 0.2, 0.3])
 

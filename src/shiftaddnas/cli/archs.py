@@ -1,4 +1,4 @@
-"""What `arch=` may name: an arch file, an arch that is shipped with the configs, or an arch in its space's notation."""
+"""What `arch=` may name: an arch file, a shipped one by its path in conf/archs, or an arch in its space's notation."""
 
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,17 @@ from shiftaddnas.spaces import Arch, Space, read_choices
 def find_arch(name: str, space: Space[Any, Any]) -> Arch:
     """The arch of a file, a shipped name, or the notation that the field has for the space.
 
+    A file holds either decisions by name or an arch in that notation.
+
     Raises:
         UserError: it is none of these, or the arch is not of this space.
     """
-    shipped = {path.stem: path for path in sorted((config_folder() / "archs").glob("*.yaml"))}
+    folder = config_folder() / "archs"
+    shipped = {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.yaml"))}
     path = Path(name) if Path(name).is_file() else shipped.get(name, Path(name))
     try:
         if path.is_file():
-            return space.arch(read_choices(path))
+            return space.read_notation(path.read_text(errors="replace")) or space.arch(read_choices(path))
         arch = space.read_notation(name)
     except UserError as error:
         raise UserError(f"arch={name}: {error}") from None

@@ -1,6 +1,5 @@
 """`shiftaddnas export`: a run's trained network as a file for other runtimes, compared with it on the test data."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,7 @@ from shiftaddnas.errors import UserError
 if TYPE_CHECKING:  # torch is imported when a job runs, so that --help answers at once
     from torch import Tensor, nn
 
-    from shiftaddnas.engine import Task
-    from shiftaddnas.export import Agreement
-    from shiftaddnas.tracking import RunFolder
+    from shiftaddnas.cli.trained import TrainedNetwork
 
 SUFFIXES = {"onnx": ".onnx", "program": ".pt2", "integer": ".integer.pt"}
 NUM_EXAMPLES = 8
@@ -35,97 +32,32 @@ def run(config: DictConfig) -> None:
         raise UserError("run= is missing; give a run folder such as runs/digits/0123456789ab, or a checkpoint")
     if settings["output"] is not None and Path(settings["output"]).is_dir():
         raise UserError(f"output={settings['output']} is a folder; name the file to write")
-    # Hydra has set up the root logger to pass on everything that an exporter notes.
-    trained = load(Path(settings["run"]))
+    from shiftaddnas.cli.trained import load_trained
+
+    trained = load_trained(Path(settings["run"]), settings["weights"])
     output = Path(settings["output"] or trained.checkpoint.with_suffix(SUFFIXES[kind]))
     _print_table(trained, _exported(trained, kind, output), output)
 
 
-@dataclass(frozen=True)
-class TrainedNetwork:
-    """A network with trained weights, in evaluation mode, and the task it was trained for."""
-
-    network: "nn.Module"
-    task: "Task"
-    label: str
-    checkpoint: Path
-
-    def calibration_inputs(self) -> "list[tuple[Tensor, ...]]":
-        """What the network is given for the fixed part of the training data that batch norms are calibrated with."""
-        data: Any = self.task.datamodule()
-        data.setup("fit")
-        seen: list[tuple[Tensor, ...]] = []
-        handle = self.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs))
-        for batch in data.calibration_dataloader():
-            self.task.step(self.network, batch)
-        handle.remove()
-        return seen
-
-    def agreement_of(self, exported: "nn.Module") -> "Agreement":
-        from shiftaddnas.export import agreement
-
-        data: Any = self.task.datamodule()
-        data.setup("test")
-        return agreement(self.task, self.network, exported, data.test_dataloader())
+def _calibration_inputs(trained: "TrainedNetwork") -> "list[tuple[Tensor, ...]]":
+    """What the network is given for the fixed part of the training data that batch norms are calibrated with."""
+    data: Any = trained.task.datamodule()
+    data.setup("fit")
+    seen: list[tuple[Tensor, ...]] = []
+    handle = trained.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs))
+    for batch in data.calibration_dataloader():
+        trained.task.step(trained.network, batch)
+    handle.remove()
+    return seen
 
 
-def load(path: Path) -> TrainedNetwork:
-    """The network of a run folder, or of a checkpoint that has its arch.yaml beside it.
-
-    Raises:
-        UserError: there is none, and what to do about it.
-    """
-    from shiftaddnas.cli.build import build
-    from shiftaddnas.engine.checkpoint import load_checkpoint, network_state
-    from shiftaddnas.spaces import read_choices
-
-    checkpoint = path if path.is_file() else _checkpoint(path)
-    arch_file = checkpoint.with_name("arch.yaml")
-    if not arch_file.is_file():
-        raise UserError(f"checkpoint {checkpoint} has no arch.yaml beside it, which says what network it holds")
-    content = load_checkpoint(checkpoint)
-    state = network_state(content, "network")
-    if not state or "config" not in content:
-        raise UserError(f"checkpoint {checkpoint} holds no single network; give a run folder, or its subnet.ckpt")
-    task, space = (build(content["config"][name], name) for name in ("task", "space"))
-    arch = space.arch(read_choices(arch_file))
-    network = task.standalone(space, arch).eval()
-    try:
-        network.load_state_dict(state)
-    except RuntimeError:
-        raise UserError(f"checkpoint {checkpoint} holds another network than {arch_file} describes") from None
-    return TrainedNetwork(network, task, f"{arch.id}  {space.describe(arch)}", checkpoint)
-
-
-def _checkpoint(path: Path) -> Path:
-    from shiftaddnas.tracking import RunFolder
-
-    if not path.exists():
-        raise UserError(f"run={path} does not exist; give a run folder such as runs/digits/0123456789ab")
-    folder = RunFolder(path)
-    found = next((file for file in (folder.best_subnet, folder.subnet) if file.is_file()), None)
-    if found is None:
-        raise UserError(_why_there_is_no_network(folder))
-    return found
-
-
-def _why_there_is_no_network(folder: "RunFolder") -> str:
-    command = folder.read_manifest()["command"]
-    if not folder.results.exists():
-        return f"the run in {folder.path} is unfinished and has no trained network yet; go on with it: {command}"
-    return (
-        f"the run in {folder.path} trained a supernet, no network of its own; make one with "
-        f"python train.py ckpt={folder.supernet} arch=FILE, or python search.py ckpt={folder.supernet}"
-    )
-
-
-def _exported(trained: TrainedNetwork, kind: str, output: Path) -> "nn.Module":
+def _exported(trained: "TrainedNetwork", kind: str, output: Path) -> "nn.Module":
     """Write the file, and read it back as a network."""
     import torch
 
     from shiftaddnas.export import IntegerNetwork, OnnxNetwork, export_integer, export_onnx, export_program
 
-    inputs = trained.calibration_inputs()
+    inputs = _calibration_inputs(trained)
     examples = [one[:NUM_EXAMPLES] for one in inputs[0]]
     if kind == "onnx":
         export_onnx(trained.network, examples, output)
@@ -137,22 +69,25 @@ def _exported(trained: TrainedNetwork, kind: str, output: Path) -> "nn.Module":
     return IntegerNetwork.load(output)
 
 
-def _print_table(trained: TrainedNetwork, exported: "nn.Module", output: Path) -> None:
+def _print_table(trained: "TrainedNetwork", exported: "nn.Module", output: Path) -> None:
+    from shiftaddnas.export import agreement
     from shiftaddnas.report.numbers import count, metric_value, significant
 
-    agreement = trained.agreement_of(exported)
+    data: Any = trained.task.datamodule()
+    data.setup("test")
+    found = agreement(trained.task, trained.network, exported, data.test_dataloader())
     rows = [
         ("network", trained.label),
         ("file", str(output)),
         ("size", f"{count(output.stat().st_size)}B"),
         *_weight_rows(exported),
-        ("test samples", str(agreement.num_samples)),
-        ("same top-1 class", metric_value("accuracy", "", agreement.same_top1)),
-        ("largest logit difference", significant(agreement.largest_difference)),
+        ("test samples", str(found.num_samples)),
+        ("same top-1 class", metric_value("accuracy", "", found.same_top1)),
+        ("largest logit difference", significant(found.largest_difference)),
     ]
-    for name, value in agreement.network.items():
+    for name, value in found.network.items():
         title = f"test {name.replace('_', ' ')}"
-        rows.append((title, metric_value(name, trained.task.unit, agreement.exported[name])))
+        rows.append((title, metric_value(name, trained.task.unit, found.exported[name])))
         rows.append((f"{title} in float32", metric_value(name, trained.task.unit, value)))
     width = max(len(title) for title, _ in rows)
     for title, text in rows:

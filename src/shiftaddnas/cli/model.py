@@ -6,35 +6,55 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from shiftaddnas.engine import Task
 from shiftaddnas.engine.checkpoint import load_checkpoint, network_state
+from shiftaddnas.engine.subnet_module import AVERAGE, NETWORK
 from shiftaddnas.errors import UserError
 from shiftaddnas.hardware import HardwareCost
 from shiftaddnas.spaces.fixed import FixedSpace
 from shiftaddnas.tracing import trace_layers
 
 
-def name_and_settings(model: Any) -> tuple[str, dict[str, Any]]:
-    """The two parts of `model=NAME` or `model={name: NAME, setting: value}`."""
+def name_and_settings(model: Any, setting: str = "model") -> tuple[str, dict[str, Any]]:
+    """The two parts of `model=NAME` or `model={name: NAME, setting: value}`, or of another setting of that form."""
     if isinstance(model, str):
         return model, {}
     if isinstance(model, Mapping) and isinstance(model.get("name"), str):
         return model["name"], {key: value for key, value in model.items() if key != "name"}
-    raise UserError(f"model={model} is not allowed; give a name, or {{name: NAME, setting: value}}")
+    raise UserError(f"{setting}={model} is not allowed; give a name, or {{name: NAME, setting: value}}")
 
 
-def load_weights(network: nn.Module, path: Path) -> None:
-    """The weights of a checkpoint that a training of the same network wrote.
+def shown(model: Any) -> str:
+    """A network as tables name it: its name, and what was set of it."""
+    name, settings = name_and_settings(model)
+    return "  ".join([name, *(f"{key}={value}" for key, value in settings.items())])
+
+
+def load_weights(network: nn.Module, path: Path, task: Task) -> Mapping[str, Tensor]:
+    """Give a network the weights of a checkpoint of its training, or of a file that others wrote for it.
+
+    Returns their moving average, if the checkpoint has one beside them.
 
     Raises:
-        UserError: the checkpoint is of another network.
+        UserError: the file is missing or damaged, or is of another network.
     """
-    state = network_state(load_checkpoint(path), "network")
+    if not path.is_file():
+        raise UserError(f"checkpoint {path} does not exist")
+    if task.load_foreign_weights(network, path):
+        return {}
+    checkpoint = load_checkpoint(path)
+    load_state(network, network_state(checkpoint, NETWORK), path)
+    return network_state(checkpoint, AVERAGE)
+
+
+def load_state(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Give a network weights of a checkpoint; `UserError` if they are none, or of another network."""
     if not state:
         raise UserError(f"checkpoint {path} holds no single network; make one with train.py model=NAME")
     try:
         network.load_state_dict(state)
     except RuntimeError:
-        raise UserError(f"checkpoint {path} holds another network than model= names") from None
+        raise UserError(f"checkpoint {path} holds another network than its settings say") from None
 
 
 def traced_costs(

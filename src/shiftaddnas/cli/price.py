@@ -61,6 +61,8 @@ def _arch(settings: Mapping[str, Any], hardware: "HardwareCost") -> "Breakdown":
 
     space, workload = _space(settings)
     arch = find_arch(settings["arch"], space)
+    for text in space.notations(arch):
+        _console().print(text, soft_wrap=True, markup=False, highlight=False)
     title = f"{space.describe(arch)} ({arch.id} of space {space.name}) on {hardware.name}"
     cost = hardware.bind(space, workload).breakdown(arch)
     return Breakdown(title, hardware.metrics, cost, _arch_paths(space, arch, workload))

@@ -31,6 +31,7 @@ class CommonSettings:
 class TrainSettings(CommonSettings):
     arch: str | None = None
     model: Any = None
+    distill: Any = MISSING
 
 
 @dataclass
@@ -51,6 +52,7 @@ class SearchSettings(CommonSettings):
 class ExportSettings:
     run: str | None = MISSING
     format: str = MISSING
+    weights: str = MISSING
     output: str | None = MISSING
 
 
@@ -64,6 +66,17 @@ class PriceSettings:
     input: Any = MISSING
     input_dtype: str = MISSING
     output: str | None = MISSING
+    seed: int = MISSING
+
+
+@dataclass
+class DrawSettings:
+    task: Any = MISSING
+    space: Any = MISSING
+    hardware: Any = MISSING
+    run: str | None = MISSING
+    arch: str | None = MISSING
+    output: str = MISSING
     seed: int = MISSING
 
 
@@ -83,6 +96,46 @@ class LatencySettings:
     predictor: Any = MISSING
 
 
+@dataclass
+class RankSettings:
+    task: Any = MISSING
+    space: Any = MISSING
+    optim: Any = MISSING
+    trainer: Any = MISSING
+    logger: Any = MISSING
+    paths: Any = MISSING
+    num_archs: int = MISSING
+    law: str = MISSING
+    archs_seed: int = MISSING
+    supernets: Any = MISSING  # one name or a list of names
+    quality: str = MISSING
+    num_workers: int = MISSING
+    seed: int = MISSING
+    fresh: bool = MISSING
+    statistics: Any = MISSING
+
+
+@dataclass
+class RankTableSettings:
+    table: str = MISSING
+    columns: list[str] | None = None
+    within: str | None = None
+    maximize: bool = MISSING
+    output: str | None = None
+    seed: int = MISSING
+    statistics: Any = MISSING
+
+
+@dataclass
+class TranslateSettings:
+    run: str | None = MISSING
+    input: str | None = MISSING
+    output: str | None = MISSING
+    weights: str = MISSING
+    device: str = MISSING
+    block: int = MISSING
+
+
 def register() -> None:
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainSettings)
@@ -90,3 +143,7 @@ def register() -> None:
     store.store(name="latency_schema", node=LatencySettings)
     store.store(name="export_schema", node=ExportSettings)
     store.store(name="price_schema", node=PriceSettings)
+    store.store(name="draw_schema", node=DrawSettings)
+    store.store(name="rank_schema", node=RankSettings)
+    store.store(name="rank_table_schema", node=RankTableSettings)
+    store.store(name="translate_schema", node=TranslateSettings)

@@ -21,7 +21,7 @@ def main() -> None:
 def run(config: DictConfig) -> float | None:
     """One search, from config to results.json; the winner's score, for sweepers that optimise it."""
     from shiftaddnas.cli.session import is_main_process, open_session
-    from shiftaddnas.report import print_summary, write_report
+    from shiftaddnas.report import print_summary
 
     with open_session(config) as (session, state):
         if state != "finished":
@@ -30,7 +30,7 @@ def run(config: DictConfig) -> float | None:
             _finish(session, searcher, supernet, records)
         if is_main_process():
             if not session.folder.report.exists():
-                write_report(session.folder)
+                session.draw()
             print_summary(session.folder, session.console)
         return session.score()
 
@@ -73,7 +73,8 @@ def _search(session: "Session", searcher: "Searcher", supernet: "Supernet") -> "
     from shiftaddnas.search import SearchLog, run_search
 
     data: Any = session.task.datamodule()
-    evaluator = SupernetEvaluator(supernet, session.task, data)
+    limit = session.config["trainer"]["limit_val_batches"]
+    evaluator = SupernetEvaluator(supernet, session.task, data, limit_val_batches=limit)
     log = SearchLog(session.folder.search_log)
     with (
         session.timed("search"),
@@ -156,5 +157,11 @@ def _trained_alone(session: "Session", winner: "Arch") -> dict[str, dict[str, An
             final = session.folder.best_subnet if role == "winner" else session.folder.baseline(role)
             with session.timed("retrain"):
                 test = session.retrained(arch, f"retrain/{role}", final)
-            networks[role] = {"arch_id": arch.id, "label": space.describe(arch), "test": test, "costs": costs}
+            networks[role] = {
+                "arch_id": arch.id,
+                "label": space.describe(arch),
+                "notations": list(space.notations(arch)),
+                "test": test,
+                "costs": costs,
+            }
     return networks

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,7 +29,9 @@ from shiftaddnas.cli.build import build
 from shiftaddnas.cli.model import load_weights, name_and_settings, traced_costs
 from shiftaddnas.cli.progress import TrainingProgress
 from shiftaddnas.cli.repeat import config_options, train_command
+from shiftaddnas.cli.teacher import distillation
 from shiftaddnas.engine import (
+    Distillation,
     OperatorSchedule,
     Optimization,
     PathSampler,
@@ -62,6 +64,7 @@ class Session:
     console: Console
     wandb: WandbRun
     _seconds: dict[str, float] = field(default_factory=dict)
+    _average: Mapping[str, torch.Tensor] = field(default_factory=dict)  # of the weights of ckpt=
 
     # Objects, each built once
 
@@ -147,6 +150,17 @@ class Session:
             self.console.print(f"note: {error}")
             return {}
 
+    @cached_property
+    def distillation(self) -> Distillation | None:
+        """What a single network learns from; nothing where it is only tested."""
+        learns = self._has_teacher and self.config["trainer"]["max_epochs"] != 0
+        return distillation(self.config["distill"], self.task) if learns else None
+
+    @property
+    def _has_teacher(self) -> bool:
+        # An experiment may name one even where distill=none is said beside it.
+        return "_target_" in (self.config.get("distill") or {})
+
     @property
     def model(self) -> nn.Module:
         """The network that model= names, with the weights of ckpt=, or fresh ones."""
@@ -158,7 +172,7 @@ class Session:
         with self._seeded("model", name):
             network, inputs = self.task.model(name, settings)
         if self.config["ckpt"] is not None:
-            load_weights(network, Path(self.config["ckpt"]))
+            self._average = load_weights(network, Path(self.config["ckpt"]), self.task)
         return network, inputs
 
     @cached_property
@@ -178,11 +192,17 @@ class Session:
         if self.config.get("model") is not None:
             if self.config["arch"] is not None:
                 raise UserError("arch= and model= are both given; train one of them at a time")
-            _ = self.task, self.optimization, self.model_costs
+            _ = self.task, self.optimization, self.model_costs, self.distillation
             self._trainer([], "check", enable_progress_bar=False)
             return
+        if self._has_teacher and self.config["arch"] is None:
+            raise UserError(
+                "distill= is for one network, of arch= or model=; a supernet is distilled by sampling=sandwich"
+            )
+        _ = self.distillation
         for name in ("task", "space", "sharing", "optimization", "schedule", "sampler"):
             getattr(self, name)
+        self.task.check_space(self.space)
         try:
             self.cost(self.space.cheapest(self.prices))
         except CostError as error:
@@ -214,6 +234,15 @@ class Session:
         }
         write_atomically(self.folder.results, json.dumps(common | dict(results), indent=2) + "\n")
         self.wandb.summary(_flat(results))
+
+    def draw(self) -> None:
+        """Make all pictures of the run from its folder, and mirror them."""
+        from shiftaddnas.cli.pictures import draw_run
+
+        pictures = draw_run(self.folder, self.space, self.task.workload(), lambda: self.cost)
+        for note in pictures.notes:
+            self.console.print(f"note: {note}", soft_wrap=True, markup=False)
+        self.wandb.log_pictures(pictures.paths)
 
     def score(self) -> float | None:
         """What a sweeper optimises: the test score of the network, or the winner, of a finished run."""
@@ -280,11 +309,16 @@ class Session:
         self, network: nn.Module, stage: str, final: Path, *, max_epochs: int | None = None
     ) -> dict[str, float]:
         """Train a network on its own to its end, unless it was already, and test it; its test metrics."""
-        module = SubnetModule(network, self.task, self.optimization, self.seed)
+        module = SubnetModule(network, self.task, self.optimization, self.seed, self.distillation)
+        module.start_average(self._average)
         overrides = {} if max_epochs is None else {"max_epochs": max_epochs}
         trainer = self._fit(module, stage, final, (), **overrides)
         trainer.test(module, datamodule=self.task.datamodule(), verbose=False)
-        return _numbers(trainer.callback_metrics, "test/")
+        test = _numbers(trainer.callback_metrics, "test/")
+        if is_main_process():
+            network.to(trainer.strategy.root_device)  # Lightning has taken it away
+            test |= self.task.final_scores(network, int(trainer.num_test_batches[0]))
+        return test
 
     def retrained(self, arch: Arch, stage: str, final: Path) -> dict[str, float]:
         """Train the network of an arch from fresh weights, as `retrain` says; its test metrics.
@@ -337,23 +371,28 @@ class Session:
 
 
 @contextmanager
-def open_session(config: DictConfig) -> Iterator[tuple[Session, State]]:
+def open_session(
+    config: DictConfig, prepare: Callable[[Session], object] = Session.prepare
+) -> Iterator[tuple[Session, State]]:
     """The session of a Hydra job, and whether its run is new, unfinished or finished.
 
     Every setting is checked before anything is begun; a run that fails these checks leaves nothing behind.
+
+    Args:
+        prepare: what checks the settings.
     """
     plain = plain_config(config)
     hydra = HydraConfig.get()
     folder = RunFolder(Path(hydra.runtime.output_dir))
     # A sweep ends one run and begins the next in this process, each with its own command.
     argv = [sys.argv[0], *config_options(), *hydra.overrides.task]
-    _quiet()
+    quiet()
     wandb = WandbRun.off(folder.path)
     session = Session(plain, folder, Console(quiet=not is_main_process()), wandb)
     try:
         state = folder.open(plain, fresh=bool(plain["fresh"]), argv=argv)
         if state != "finished":
-            session.prepare()
+            prepare(session)
             session.wandb = _wandb(session, hydra)
         yield session, state
     except UserError:
@@ -382,7 +421,7 @@ def _wandb(session: Session, hydra: Any) -> WandbRun:
     )
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Let Lightning say what is wrong, not how it is."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)

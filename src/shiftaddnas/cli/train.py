@@ -28,11 +28,15 @@ def run(config: DictConfig) -> float | None:
             else:
                 _train_subnet(session)
         if is_main_process():
+            if state != "finished":
+                session.draw()
             print_training_summary(session.folder, session.console)
         return session.score()
 
 
 def _train_supernet(session: "Session") -> None:
+    if session.optimization.ema_decay is not None:
+        session.console.print("note: optim.ema_decay averages single networks; a supernet is trained without")
     supernet = session.supernet_or_loaded()
     with session.timed("supernet"):
         session.fit_supernet(supernet)
@@ -67,6 +71,7 @@ def _train_subnet(session: "Session") -> None:
             "kind": "subnet",
             "arch_id": arch.id,
             "label": session.space.describe(arch),
+            "notations": list(session.space.notations(arch)),
             "num_params": sum(parameter.numel() for parameter in network.parameters()),
             "costs": session.costs(arch),
             "test": test,
@@ -76,6 +81,8 @@ def _train_subnet(session: "Session") -> None:
 
 
 def _train_model(session: "Session") -> None:
+    from shiftaddnas.cli.model import shown
+
     network = session.model
     with session.timed("subnet"):
         test = session.fit_subnet(network, "subnet", session.folder.subnet)
@@ -84,6 +91,7 @@ def _train_model(session: "Session") -> None:
         {
             "kind": "model",
             "model": session.config["model"],
+            "label": shown(session.config["model"]),
             "num_params": sum(parameter.numel() for parameter in network.parameters()),
             "costs": session.model_costs,
             "test": test,

@@ -23,6 +23,11 @@ def _norms(model: nn.Module) -> dict[str, _BatchNorm]:
     }
 
 
+def tracks_statistics(model: nn.Module) -> bool:
+    """Whether the model has batch norms whose statistics a subnet needs for itself."""
+    return bool(_norms(model))
+
+
 @torch.no_grad()
 def batch_norm_statistics(model: nn.Module, batches: Iterable[Any], run: Callable[[Any], object]) -> Statistics:
     """Means and variances, averaged over the batches, of every batch norm that `run(batch)` passes through."""

@@ -1,6 +1,7 @@
 """Checkpoints: written whole or not at all, read as data, and never a surprise."""
 
 import pickle
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from shiftaddnas.engine.resumable_loader import ResumableLoader
 from shiftaddnas.errors import UserError
 
 
@@ -60,27 +62,62 @@ def network_state(checkpoint: Mapping[str, Any], attribute: str) -> dict[str, to
 
 
 class ResumeCheckpoint(pl.Callback):
-    """Keeps one checkpoint, of the last finished epoch, from which a killed training goes on.
+    """Keeps one checkpoint from which a killed training goes on: of the last finished epoch, or of a later batch.
+
+    In the middle of an epoch it is written only where the training batches come from a `ResumableLoader`.
 
     Args:
         path: of the checkpoint while the training runs; removed when the training has ended.
         final: of the checkpoint when it has ended.
         config: plain data about the network that goes along in every checkpoint, under "config".
+        minutes: in the middle of an epoch, the time from one checkpoint to the next.
     """
 
-    def __init__(self, path: Path, final: Path, config: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, final: Path, config: Mapping[str, Any], *, minutes: float = 10.0) -> None:
         self.path = path
         self.final = final
         self.config = dict(config)
+        self.minutes = minutes
+        self._saved_at = time.monotonic()
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         checkpoint["config"] = self.config
 
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self._may_save(trainer, batch_idx + 1):
+            due = time.monotonic() - self._saved_at >= 60 * self.minutes
+            if trainer.strategy.reduce_boolean_decision(due, all=False):
+                save_checkpoint(trainer, self.path)
+                self._saved_at = time.monotonic()
+
+    def _may_save(self, trainer: pl.Trainer, num_done: int) -> bool:
+        """Not while gradients are accumulated, nor right before a validation or the end of the epoch.
+
+        A training that goes on would leave those two out.
+        """
+        return (
+            _is_resumable(trainer)
+            and num_done < trainer.num_training_batches
+            and num_done % trainer.accumulate_grad_batches == 0
+            and not self._validates_next(trainer, num_done)
+        )
+
+    def _validates_next(self, trainer: pl.Trainer, num_done: int) -> bool:
+        if trainer.check_val_every_n_epoch is None:  # the interval then goes on from epoch to epoch
+            num_done = trainer.fit_loop.total_batch_idx + 1
+        return trainer.val_check_batch is not None and num_done % trainer.val_check_batch == 0
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if _is_resumable(trainer) and trainer.max_steps != -1:
+            # Of a training by steps, Lightning takes up an epoch's end as that of the next.
+            return
         # Lightning logs the epoch's metrics after this hook: only then is the epoch over for whoever goes on from here.
         _save_partial(trainer, self.path)
+        self._saved_at = time.monotonic()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         _complete(trainer, self.path)
@@ -92,3 +129,7 @@ class ResumeCheckpoint(pl.Callback):
                 path.unlink(missing_ok=True)
             with suppress(OSError):  # another stage's checkpoint may lie beside it
                 self.path.parent.rmdir()
+
+
+def _is_resumable(trainer: pl.Trainer) -> bool:
+    return isinstance(trainer.train_dataloader, ResumableLoader)

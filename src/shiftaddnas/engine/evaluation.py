@@ -1,11 +1,15 @@
 """Scoring an arch with the supernet's weights."""
 
+from itertools import islice
 from typing import Any
 
 import torch
+from lightning_fabric.utilities import move_data_to_device
+from torch.utils.data import DataLoader
 
-from shiftaddnas.engine.batch_norm import batch_norm_statistics, lent_statistics
+from shiftaddnas.engine.batch_norm import Statistics, batch_norm_statistics, lent_statistics, tracks_statistics
 from shiftaddnas.engine.task import Task, TaskData
+from shiftaddnas.errors import UserError
 from shiftaddnas.spaces import Arch
 from shiftaddnas.supernets import Supernet
 
@@ -15,9 +19,16 @@ class SupernetEvaluator:
 
     The same arch scores the same, whatever was evaluated before: statistics come from the fixed calibration part and
     the supernet is left as it was.
+
+    Args:
+        limit_val_batches: as in `pytorch_lightning.Trainer`: the first so many batches of the validation part, or such
+            a share of its batches; 1.0 for all.
+
+    Raises:
+        UserError: the limit leaves no batch.
     """
 
-    def __init__(self, supernet: Supernet, task: Task, data: TaskData) -> None:
+    def __init__(self, supernet: Supernet, task: Task, data: TaskData, *, limit_val_batches: float = 1.0) -> None:
         self.metric = task.metric
         self.unit = task.unit
         self.maximize = task.maximize
@@ -25,6 +36,7 @@ class SupernetEvaluator:
         self._task = task
         data.setup("fit")
         self._data = data
+        self._num_val_batches = _num_batches(data.val_dataloader(), limit_val_batches)
 
     @torch.no_grad()
     def __call__(self, arch: Arch) -> dict[str, float]:
@@ -33,27 +45,41 @@ class SupernetEvaluator:
         training = supernet.training
         supernet.eval()
         try:
-            statistics = batch_norm_statistics(
-                supernet,
-                (_to(batch, device) for batch in self._data.calibration_dataloader()),
-                lambda batch: task.step(supernet, batch, arch),
-            )
+            statistics = self._statistics(arch, device)
             metrics = task.metrics().to(device)
             for metric in metrics.values():
                 # In a distributed run one process scores while the others wait.
                 metric.distributed_available_fn = lambda: False
             loss_sum, count = 0.0, 0
             with lent_statistics(supernet, statistics):
-                for batch in self._data.val_dataloader():
-                    on_device = _to(batch, device)
+                for batch in islice(self._data.val_dataloader(), self._num_val_batches):
+                    on_device = move_data_to_device(batch, device)
                     output = task.step(supernet, on_device, arch)
                     metrics.update(output.logits, task.targets(on_device))
-                    loss_sum += float(output.loss) * len(output.logits)
-                    count += len(output.logits)
+                    loss_sum += float(output.loss) * output.size
+                    count += output.size
         finally:
             supernet.train(training)
         return {name: float(value) for name, value in metrics.compute().items()} | {"loss": loss_sum / count}
 
+    def _statistics(self, arch: Arch, device: torch.device) -> Statistics:
+        if not tracks_statistics(self._supernet):
+            return {}
+        return batch_norm_statistics(
+            self._supernet,
+            (move_data_to_device(batch, device) for batch in self._data.calibration_dataloader()),
+            lambda batch: self._task.step(self._supernet, batch, arch),
+        )
 
-def _to(batch: Any, device: torch.device) -> Any:
-    return type(batch)(part.to(device) for part in batch)
+
+def _num_batches(loader: DataLoader[Any], limit: float) -> int | None:
+    """How many batches of a loader are within the limit; None for all."""
+    if isinstance(limit, float) and limit == 1.0:
+        return None
+    number = limit if isinstance(limit, int) else int(len(loader) * limit)
+    if number < 1:
+        raise UserError(
+            f"trainer.limit_val_batches={limit} leaves no batch to score archs with; give a number from 1, a greater "
+            "share of them, or 1.0 for all"
+        )
+    return number

@@ -29,6 +29,10 @@ class PathSampler(ABC):
     def archs(self, space: Space[Any, Any], rng: np.random.Generator) -> list[Arch]:
         """The archs whose losses make up one optimiser step."""
 
+    def archs_at(self, num_updates: int, space: Space[Any, Any], rng: np.random.Generator) -> list[Arch]:
+        """The same for the step before which there were so many; a sampler with a sequence of its own overrides it."""
+        return self.archs(space, rng)
+
 
 class UniformPaths(PathSampler):
     """One arch a step, every arch of the space equally likely (single path one-shot, ECCV 2020)."""

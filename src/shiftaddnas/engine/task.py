@@ -1,8 +1,9 @@
 """What a task offers: its data, its networks, its loss and its metric. Everything else serves every task."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytorch_lightning as pl
@@ -18,7 +19,10 @@ from shiftaddnas.supernets import Supernet
 
 
 class TaskData(Protocol):
-    """A LightningDataModule that also has a fixed part of the training data for batch-norm statistics."""
+    """A LightningDataModule that also has a fixed part of the training data for batch-norm statistics.
+
+    Where no network has batch norms, that part is never asked for.
+    """
 
     def setup(self, stage: str | None = None) -> None: ...
     def val_dataloader(self) -> DataLoader[Any]: ...
@@ -27,10 +31,32 @@ class TaskData(Protocol):
 
 @dataclass(frozen=True)
 class Output:
-    """What a network gives for a batch: the loss (a scalar) and the logits (..., classes)."""
+    """What a network gives for a batch.
+
+    Attributes:
+        loss: the mean over the batch's samples, a scalar.
+        logits: (..., classes).
+        heads: the two of a network that has a second head for a teacher, while it trains.
+        num_samples: where it varies from batch to batch, as that of target tokens does: what counts equally is then
+            the sample, in gradients and in metrics, not the batch. None: one sample for each row of logits.
+        valid: which logits are of samples, (...); None: all. The others are of padding.
+    """
 
     loss: Tensor
     logits: Tensor
+    heads: tuple["Output", ...] = ()
+    num_samples: int | None = None
+    valid: Tensor | None = None
+
+    @property
+    def size(self) -> int:
+        """The number of samples that the loss is the mean of."""
+        return len(self.logits) if self.num_samples is None else self.num_samples
+
+    @property
+    def valid_logits(self) -> Tensor:
+        """The logits of the samples, (N, classes)."""
+        return self.logits.flatten(0, -2) if self.valid is None else self.logits[self.valid]
 
 
 class Task(ABC):
@@ -85,6 +111,42 @@ class Task(ABC):
             UserError: the task has no such network, or the network no such settings.
         """
         raise UserError(f"model={name}: task {self.name} knows no networks by name; give arch= instead")
+
+    def pretrained_model(self, name: str, settings: Mapping[str, Any]) -> nn.Module:
+        """A network of a model library with the weights that the library has for this task's classes.
+
+        Raises:
+            UserError: there is none.
+        """
+        raise UserError(f"{name}: task {self.name} knows no trained networks by name; give a run folder instead")
+
+    def load_foreign_weights(self, network: nn.Module, path: Path) -> bool:
+        """Give a network the weights of a file that another project wrote; whether the file is such a one.
+
+        Raises:
+            UserError: it is, but of another network.
+        """
+        return False
+
+    def check_space(self, space: Space[Any, Any]) -> None:
+        """Raise a UserError where the networks of a space are none for this task."""
+        return
+
+    def final_scores(self, network: nn.Module, num_batches: int) -> dict[str, float]:
+        """Scores of a finished network on the test part that are too costly to take while it trains; none by default.
+
+        Args:
+            num_batches: the first so many of the test part.
+        """
+        return {}
+
+    def translate(self, network: nn.Module, lines: Sequence[str]) -> list[str]:
+        """The translation of each line; of an empty one, an empty one.
+
+        Raises:
+            UserError: the task does not translate, or a line cannot be.
+        """
+        raise UserError(f"task {self.name} does not translate text; give the run folder of a translation task")
 
     def augment(self, batch: Any, generator: torch.Generator) -> Any:
         """A training batch, changed at random."""

@@ -15,7 +15,8 @@ class Layer:
     """A convolution, a linear layer or a matrix product between activations.
 
     A linear layer over t tokens is N=t, H=W=E=F=R=S=1. A matrix product (n, c) x (c, m), b of them, is N=n, C=c, M=m,
-    repeat=b, second_operand="activation". `num_params` counts the trainable parameters that come with the layer:
+    repeat=b, second_operand="activation". In each of its `steps` a layer does all of this anew with the same weights,
+    as in decoders that translate token by token. `num_params` counts the trainable parameters that come with the layer:
     kernel, bias and the affine pair of the normalisation behind it.
     """
 
@@ -41,8 +42,10 @@ class Layer:
     second_operand: Literal["weight", "activation"] = "weight"
     repeat: int = 1
     num_params: int = 0
+    steps: int = 1
 
     @property
     def num_taps(self) -> int:
-        """Pairs of an input value and a kernel value that meet: N M (C / groups) R S E F, times `repeat`."""
-        return self.N * self.M * (self.C // self.groups) * self.R * self.S * self.E * self.F * self.repeat
+        """Pairs of an input value and a kernel value that meet: N M (C / groups) R S E F, times repeat and steps."""
+        taps = self.N * self.M * (self.C // self.groups) * self.R * self.S * self.E * self.F
+        return taps * self.repeat * self.steps

@@ -22,7 +22,7 @@ def layer_call(layer: Layer, device: str = "cpu") -> Callable[[], Tensor]:
     """A function that does the layer's computation on random float32 data and gives its output.
 
     Convolutions give (N, M, E, F), linear layers (N, M), matrix products (repeat, N, M). A matrix product does its
-    repetitions as one batch, as attention heads are computed; the other layers one after another.
+    repetitions as one batch, as attention heads are computed; the other layers one after another. So are steps.
 
     Raises:
         UserError: the layer is not in 32 bits, or its shapes contradict each other.
@@ -40,12 +40,23 @@ def layer_call(layer: Layer, device: str = "cpu") -> Callable[[], Tensor]:
     try:
         call, expected = _matmul(layer, random) if layer.op == "matmul" else _weighted(layer, random, device)
         found = tuple(call().shape)
+        if layer.steps > 1:
+            call = _stepwise(call, layer.steps)
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"layer {layer.name} ({describe(layer)}) cannot be computed: {reason}") from error
     if found != expected:
         raise UserError(f"layer {layer.name} ({describe(layer)}) contradicts itself: it computes a map of {found}")
     return call
+
+
+def _stepwise(call: Callable[[], Tensor], steps: int) -> Callable[[], Tensor]:
+    def steps_of_it() -> Tensor:
+        for _ in range(steps - 1):
+            call()
+        return call()
+
+    return steps_of_it
 
 
 Random = Callable[..., Tensor]

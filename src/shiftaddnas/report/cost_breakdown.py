@@ -43,8 +43,8 @@ def computation(layer: Layer) -> str:
     channels = f"{layer.C} > {layer.M}"
     if layer.op == "matmul":
         products = f"{layer.repeat} x " if layer.repeat > 1 else ""
-        return f"{products}({layer.N}x{layer.C} by {layer.C}x{layer.M})"
-    if layer.op == "linear":
+        parts = [f"{products}({layer.N}x{layer.C} by {layer.C}x{layer.M})"]
+    elif layer.op == "linear":
         parts = [channels, f"{layer.N} rows" if layer.N > 1 else ""]
     else:
         parts = [
@@ -55,7 +55,8 @@ def computation(layer: Layer) -> str:
             f"dilation {layer.dilation}" if layer.dilation > 1 else "",
             f"groups {layer.groups}" if layer.groups > 1 else "",
         ]
-    parts.append(f"{layer.repeat} times" if layer.repeat > 1 else "")
+    parts.append(f"{layer.repeat} times" if layer.repeat > 1 and layer.op != "matmul" else "")
+    parts.append(f"{layer.steps} steps" if layer.steps > 1 else "")
     return ", ".join(filter(None, parts))
 
 

@@ -1,20 +1,18 @@
 """Figures of costs: where in a network they arise, and how they are distributed over a space. PNG, for a paper."""
 
-import io
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from shiftaddnas.files import write_atomically
 from shiftaddnas.hardware import Arithmetic, Distribution
 from shiftaddnas.report import palette
 from shiftaddnas.report.cost_breakdown import Breakdown
-from shiftaddnas.report.figures import STYLE
 from shiftaddnas.report.numbers import cost_title, cost_value
+from shiftaddnas.report.picture import write_picture
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MAX_BARS = 40
 NUM_BINS = 80
@@ -38,7 +36,8 @@ def write_breakdown_figure(path: Path, breakdown: Breakdown) -> None:
     bars = grouped(breakdown)
     metric, series = stacks(breakdown, [rows for _, rows in bars])
 
-    def draw(axes: "Axes") -> None:
+    def draw(figure: "Figure") -> None:
+        axes = figure.add_subplot()
         left = [0.0] * len(bars)
         for name, color, values in series:
             axes.barh(range(len(bars)), values, left=left, height=0.8, color=color, label=name)
@@ -48,16 +47,17 @@ def write_breakdown_figure(path: Path, breakdown: Breakdown) -> None:
         axes.grid(visible=False, axis="y")
         total = f"{cost_value(metric, breakdown.cost.values[metric])} {cost_title(metric)[1]}".rstrip()
         axes.set_xlabel(_axis_title(metric))
-        axes.figure.suptitle(f"{breakdown.title}: {total}", fontsize=11)
-        axes.figure.legend(loc="outside lower center", ncols=len(series), fontsize=8)
+        figure.suptitle(f"{breakdown.title}: {total}", fontsize=11)
+        figure.legend(loc="outside lower center", ncols=len(series), fontsize=8)
 
-    _write(path, (7.2, 1.4 + 0.21 * len(bars)), draw)
+    write_picture(path, (7.2, 1.4 + 0.21 * len(bars)), draw)
 
 
 def write_distribution_figure(path: Path, title: str, metric: str, distribution: Distribution) -> None:
     """Draw how many archs of a space have which cost, and the median."""
 
-    def draw(axes: "Axes") -> None:
+    def draw(figure: "Figure") -> None:
+        axes = figure.add_subplot()
         counts, edges = distribution.histogram(NUM_BINS)
         axes.stairs(100 * counts / counts.sum(), edges, fill=True, color=palette.CANDIDATE)
         median = distribution.quantile(0.5)
@@ -65,7 +65,7 @@ def write_distribution_figure(path: Path, title: str, metric: str, distribution:
         axes.set(xlabel=_axis_title(metric), ylabel="share of archs (%)", title=title)
         axes.legend(loc="best", fontsize=8)
 
-    _write(path, (6.4, 4.0), draw)
+    write_picture(path, (6.4, 4.0), draw)
 
 
 def grouped(breakdown: Breakdown) -> list[tuple[str, list[int]]]:
@@ -117,16 +117,3 @@ def _part_title(metric: str) -> str:
 def _axis_title(metric: str) -> str:
     title, unit = cost_title(metric)
     return f"{title} ({unit})" if unit else title
-
-
-def _write(path: Path, size: tuple[float, float], draw: Any) -> None:
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    buffer = io.BytesIO()
-    with rc_context(STYLE):
-        # Without pyplot there is neither a display nor a global figure.
-        figure = Figure(figsize=size, layout="constrained")
-        draw(figure.add_subplot())
-        figure.savefig(buffer, format="png")
-    write_atomically(path, buffer.getvalue())

@@ -1,28 +1,20 @@
 """The figures of a search as PNG files, ready for a paper or a slide."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shiftaddnas.report import palette
 from shiftaddnas.report.numbers import cost_title
+from shiftaddnas.report.picture import write_picture
 from shiftaddnas.report.search_run import OPERATIONS, SearchRun
 from shiftaddnas.tracking import RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-STYLE: dict[Any, Any] = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#E8EAED",
-    "axes.formatter.limits": (-3, 5),
-    "axes.formatter.use_mathtext": True,
-    "legend.edgecolor": "none",
-    "figure.dpi": 160,
-}
 WIDE_RANGE = 10
 
 
@@ -32,21 +24,19 @@ def write_figures(folder: RunFolder) -> list[Path]:
     Raises:
         UserError: the folder holds no finished search.
     """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
     run = SearchRun.read(folder)
-    folder.figures.mkdir(exist_ok=True)
-    written = []
-    for name, draw in (("pareto", _pareto), ("progress", _progress), ("operations", _operations)):
-        with rc_context(STYLE):
-            # Without pyplot there is neither a display nor a global figure.
-            figure = Figure(figsize=(6.4, 4.0), layout="constrained")
-            draw(run, figure.add_subplot())
-            path = folder.figures / f"{name}.png"
-            figure.savefig(path)
-        written.append(path)
-    return written
+    plots: dict[str, Callable[[SearchRun, Axes], None]] = {
+        "pareto": _pareto,
+        "progress": _progress,
+        "operations": _operations,
+    }
+    for name, draw in plots.items():
+        write_picture(folder.figures / f"{name}.png", (6.4, 4.0), partial(_alone, run, draw))
+    return [folder.figures / f"{name}.png" for name in plots]
+
+
+def _alone(run: SearchRun, draw: "Callable[[SearchRun, Axes], None]", figure: "Figure") -> None:
+    draw(run, figure.add_subplot())
 
 
 def is_wide(values: list[float]) -> bool:

@@ -4,7 +4,8 @@ The page holds plotly's script itself, nearly 5 MB, so that it opens from disk w
 when it is mailed or copied alone. A script beside it would take the same space in every run folder.
 """
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -26,18 +27,29 @@ table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabul
 th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #e8eaed; white-space: nowrap }
 th:first-child, td:first-child { text-align: left } tr.winner { font-weight: 600; background: #fdf1e7 }
 pre { background: #f8f9fa; padding: .8rem; overflow-x: auto; font-size: .85rem }
-summary { cursor: pointer }
+summary { cursor: pointer } img { max-width: 100% }
 """
 
 
-def write_report(folder: RunFolder) -> None:
-    """Write the figures and the page of a finished search.
+PICTURES = {
+    "The winner, layer by layer": "arch",
+    "Trainings": "training",
+    "Weights of the supernet": "weights_supernet",
+    "Weights of the supernet, by layer": "weights_supernet_layers",
+    "Weights of the winner": "weights_winner",
+    "Weights of the winner, by layer": "weights_winner_layers",
+}
+
+
+def write_report(folder: RunFolder) -> list[Path]:
+    """Write the figures and the page of a finished search; the figures.
 
     Raises:
         UserError: the folder holds no finished search.
     """
-    write_figures(folder)
+    figures = write_figures(folder)
     write_page(folder)
+    return figures
 
 
 def write_page(folder: RunFolder) -> Path:
@@ -68,6 +80,7 @@ def write_page(folder: RunFolder) -> Path:
         *(f"<h2>{escape(heading)}</h2>{chart}" for heading, chart in charts(run)),
         "<h2>Pareto front</h2>",
         _front(run),
+        *_pictures(folder),
         "<h2>Commands</h2>",
         f"<p>This run:</p>{_pre(results['command'])}",
         f"<p>Train the winner again, on its own:</p>{_pre(results['retrain_command'])}",
@@ -82,6 +95,16 @@ def write_page(folder: RunFolder) -> Path:
     )
     write_atomically(folder.report, page)
     return folder.report
+
+
+def _pictures(folder: RunFolder) -> Iterator[str]:
+    """The drawings of the winner, the trainings and the weights, inside the page, as far as there are files."""
+    for heading, name in PICTURES.items():
+        path = folder.figures / f"{name}.png"
+        if path.is_file():
+            data = base64.b64encode(path.read_bytes()).decode()
+            yield f"<h2>{heading}</h2>"
+            yield f'<div class="wide"><img alt="{heading}" src="data:image/png;base64,{data}"></div>'
 
 
 def _networks(run: SearchRun) -> str:

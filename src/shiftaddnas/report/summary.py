@@ -58,6 +58,8 @@ def print_summary(folder: RunFolder, console: Console) -> None:
     for sentence in verdicts(run):
         console.print(Text(sentence))
     _line(console)
+    for text in results["winner"].get("notations", []):
+        _line(console, f"The winner in its space's notation: {text}")
     _line(console, "Train the winner again, on its own:")
     _line(console, f"  {results['retrain_command']}", style="bold")
     _files(console, folder, [folder.report, folder.pareto, folder.best_arch], results["seconds"])
@@ -75,15 +77,25 @@ def print_training_summary(folder: RunFolder, console: Console) -> None:
     table = Table.grid(padding=(0, 2))
     if "arch_id" in results:
         table.add_row("arch", f"{results['arch_id']}  {results['label']}")
+    for text in results.get("notations", []):
+        table.add_row("notation", Text(text))
+    if "model" in results:
+        table.add_row("model", results["label"])
     for part, title in (("val", "validation"), ("test", "test")):
         for name, value in results.get(part, {}).items():
-            table.add_row(f"{title} {name.replace('_', ' ')}", metric_value(name, "", value))
+            table.add_row(_metric_title(title, name), metric_value(name, "", value))
     table.add_row("params", count(results["num_params"]))
     for name, value in results.get("costs", {}).items():
         title, unit = cost_title(name)
         table.add_row(title, f"{cost_value(name, value)} {unit}".rstrip())
     console.print(table)
     _files(console, folder, [folder.path / results["checkpoint"]], results["seconds"])
+
+
+def _metric_title(part: str, name: str) -> str:
+    """Such as "test accuracy"; what the moving average of the weights reaches is said to be its own."""
+    metric = name.removesuffix("_ema")
+    return f"{part} {metric.replace('_', ' ')}{', EMA' if metric != name else ''}"
 
 
 def verdicts(run: SearchRun) -> list[str]:

@@ -13,8 +13,14 @@ from shiftaddnas.ops import KernelOperator, KernelShape
 class SlotKernels(nn.Module, ABC):
     """The kernels of one slot (one layer at one resolution) for several operators.
 
-    Operators and kernels go by the names that were given to `WeightSharing.slot`.
+    Operators and kernels go by the names that were given to `WeightSharing.slot`, which says what `operators` compute.
     """
+
+    operators: Mapping[str, KernelOperator]
+
+    @abstractmethod
+    def names(self) -> Iterator[tuple[str, str]]:
+        """Every operator with every kernel: what `weights` takes."""
 
     @abstractmethod
     def weights(self, operator: str, kernel: str) -> tuple[Tensor, ...]:

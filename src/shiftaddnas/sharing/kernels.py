@@ -24,6 +24,7 @@ class OwnKernels(SlotKernels):
         generator: torch.Generator | None,
     ) -> None:
         super().__init__()
+        self.operators = dict(operators)
         self.own = nn.ModuleDict()
         for operator_name, operator in operators.items():
             self.own[operator_name] = nn.ModuleDict(
@@ -32,6 +33,11 @@ class OwnKernels(SlotKernels):
                     for name, shape in shapes.items()
                 }
             )
+
+    def names(self) -> Iterator[tuple[str, str]]:
+        for operator, kernels in self.own.items():
+            assert isinstance(kernels, nn.ModuleDict)
+            yield from ((operator, kernel) for kernel in kernels)
 
     def weights(self, operator: str, kernel: str) -> tuple[Tensor, ...]:
         return tuple(self.own.get_submodule(f"{operator}.{kernel}").parameters())
@@ -54,6 +60,7 @@ class SharedKernels(SlotKernels):
         make_map: MapMaker,
     ) -> None:
         super().__init__()
+        self.operators = dict(operators)
         self.shared = nn.ParameterDict(
             {name: nn.Parameter(Conv().initial(shape, generator)[0]) for name, shape in shapes.items()}
         )
@@ -61,6 +68,9 @@ class SharedKernels(SlotKernels):
         for operator_name, operator in operators.items():
             maps = {name: make_map(operator, kernel.detach()) for name, kernel in self.shared.items()}
             self.maps[operator_name] = nn.ModuleDict({name: map_ for name, map_ in maps.items() if map_ is not None})
+
+    def names(self) -> Iterator[tuple[str, str]]:
+        return ((operator, kernel) for operator in self.maps for kernel in self.shared)
 
     def weights(self, operator: str, kernel: str) -> tuple[Tensor, ...]:
         map_ = self._map(operator, kernel)

@@ -119,6 +119,11 @@ class ReleasedKernels(SlotKernels):
                     _, sign = operator.initial(shape, generator)
                     self.signs[kernel] = nn.Parameter(sign)
 
+    def names(self) -> Iterator[tuple[str, str]]:
+        yield from self.own.names()
+        sharers = [operator for operator in self.operators if operator in self.sharing.operators]
+        yield from ((operator, kernel) for operator in sharers for kernel in self.shared)
+
     def weights(self, operator: str, kernel: str) -> tuple[Tensor, ...]:
         if operator not in self.sharing.operators:
             return self.own.weights(operator, kernel)

@@ -189,10 +189,16 @@ class Space(ABC, Generic[S, W]):
     def read_notation(self, text: str) -> Arch | None:
         """The arch that a text in the field's own notation of this space stands for; None where it is in none.
 
+        The text is what a user typed, or the content of a file.
+
         Raises:
             UserError: the text is in such a notation, but no arch of the space.
         """
         return None
+
+    def notations(self, arch: Arch) -> tuple[str, ...]:
+        """The arch in each of the field's own notations that can write it; `read_notation` reads them all."""
+        return ()
 
     def encode(self, arch: Arch) -> tuple[int, ...]:
         """The arch as the index of each choice among its options; `decode` gives it back."""

@@ -38,6 +38,8 @@ def _check_slot(sharing: WeightSharing, operators: dict[str, KernelOperator]) ->
     slot, again, other = _slot(sharing, operators), _slot(sharing, operators), _slot(sharing, operators, seed=2)
     assert torch.equal(state, torch.get_rng_state()), "slot(..., generator) draws from the generator only"
     kernels = _all_weights(slot, operators)
+    assert dict(slot.operators) == operators, "the slot's operators are those that it was made for"
+    assert sorted(slot.names()) == sorted(kernels), "names() has every operator with every kernel, once"
     assert _equal(kernels, _all_weights(again, operators)), "slot() is deterministic under its generator"
     assert not _equal(kernels, _all_weights(other, operators)), "slot() depends on its generator"
     _check_weights(kernels, operators)

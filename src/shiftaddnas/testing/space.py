@@ -50,6 +50,8 @@ def _check_notations(space: Space[Any, Any], arch: Arch) -> None:
     read = space.arch({name: as_choice(choice) for name, choice in stored.items()})
     assert read == arch, f"{arch} changes when it is written as JSON and read"
     assert read.id == arch.id, f"{arch} has another id when it is read again"
+    for text in space.notations(arch):
+        assert space.read_notation(text) == arch, f"read_notation() reads {text!r} as another arch than {arch}"
     label = space.describe(arch)
     assert label, f"describe({arch}) is empty"
     assert "\n" not in label, f"describe({arch}) has several lines"

@@ -23,8 +23,10 @@ from shiftaddnas.tracking.rank import process_rank
 
 State = Literal["new", "unfinished", "finished"]
 
-# What does not change a result does not change which run it is.
-NOT_HASHED = frozenset({"logger", "paths", "hydra", "fresh"})
+# What does not change a result does not change which run it is; nor does what is asked of the same trained networks.
+NOT_HASHED = frozenset(
+    {"logger", "paths", "hydra", "fresh", "num_workers", "num_archs", "supernets", "quality", "statistics"}
+)
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
@@ -48,6 +50,9 @@ class RunFolder:
         self.search_log = path / "search.jsonl"
         self.search_times = path / "search_times.jsonl"
         self.pareto = path / "pareto.csv"
+        self.standalone = path / "standalone.csv"
+        self.scores = path / "scores.csv"
+        self.ranking = path / "ranking.csv"
         self.best_arch = path / "best" / "arch.yaml"
         self.best_subnet = path / "best" / "subnet.ckpt"
         self.arch = path / "arch.yaml"
@@ -171,10 +176,18 @@ class RunFolder:
 
     def _artefacts(self) -> Iterator[Path]:
         """What a run leaves, last first, so that a removal cut short leaves an earlier stage of the same run."""
-        yield from (self.results, self.report, *self.figures.glob("*.png"), self.pareto)
+        yield from (
+            self.results,
+            self.report,
+            *self.figures.glob("*.png"),
+            *self.figures.glob("*.svg"),
+            self.pareto,
+            self.ranking,
+        )
         yield from (*self._exports(self.best_subnet), *self._exports(self.subnet))
         yield from (*self.baselines.glob("*.ckpt"), self.best_subnet, self.best_arch, self.subnet, self.arch)
         yield from (self.search_times, self.search_log, self.supernet, *self.resume.glob("*.ckpt"), self.metrics)
+        yield from (self.scores, self.standalone)
         yield from (self.wandb, self.config)
 
     @staticmethod

@@ -98,6 +98,16 @@ class WandbRun:
 
         self._call("log the Pareto front", plot)
 
+    def log_pictures(self, paths: Sequence[Path]) -> None:
+        """PNG files, each by its name."""
+
+        def add(run: Any) -> None:
+            import wandb
+
+            run.log({f"pictures/{path.stem}": wandb.Image(str(path)) for path in paths})
+
+        self._call("log the pictures", add)
+
     def log_artifact(self, path: Path, *, type: str) -> None:
         """A file of the run folder, for instance of type "arch" or "model"."""
 

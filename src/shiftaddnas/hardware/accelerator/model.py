@@ -162,10 +162,11 @@ class AcceleratorModel(LayerModel):
             weight_energy(shape, unit, tiling.N3, tiling.E3),
             output_energy(shape, unit, tiling.C0, tiling.C1, tiling.C2),
         )
-        inputs, weights, outputs = (float(sum(operand)) * shape.copies for operand in operands)
-        levels = Levels(*(float(sum(level)) * shape.copies for level in zip(*operands, strict=True)))
-        compute *= shape.copies
-        cycles = num_cycles(shape, tiling.M1, tiling.C1, tiling.E3, tiling.copies1)
+        times = shape.copies * layer.steps
+        inputs, weights, outputs = (float(sum(operand)) * times for operand in operands)
+        levels = Levels(*(float(sum(level)) * times for level in zip(*operands, strict=True)))
+        compute *= times
+        cycles = num_cycles(shape, tiling.M1, tiling.C1, tiling.E3, tiling.copies1) * layer.steps
         return LayerAnalysis(
             tiling=tiling,
             energy_mj=compute + inputs + weights + outputs,

@@ -1,0 +1,75 @@
+"""A CSV file to which a killed process may have added some rows already."""
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from shiftaddnas.errors import UserError
+from shiftaddnas.files import write_atomically
+
+Key = tuple[str, ...]
+
+
+class RowFile:
+    """Rows that are known by the values of some columns.
+
+    Args:
+        path: of the file; it need not exist.
+        key: the columns that tell a row from others.
+
+    Raises:
+        UserError: the file holds something else.
+    """
+
+    def __init__(self, path: Path, key: tuple[str, ...]) -> None:
+        self.path = path
+        self.rows: dict[Key, Mapping[str, str]] = {}
+        self._key = key
+        self._columns: list[str] = []
+        if not path.exists():
+            return
+        content = path.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        if whole != content:  # a process was killed while it wrote the rest
+            os.truncate(path, len(whole))
+        reader = csv.DictReader(io.StringIO(whole.decode()))
+        self._columns = list(reader.fieldnames or ())
+        for row in reader:
+            if not set(key) <= set(row) or None in row or None in row.values():
+                raise UserError(
+                    f"{path}, line {reader.line_num}, is not of this study; remove it, or start over with fresh=true"
+                )
+            self.rows[self._key_of(row)] = row
+
+    def _key_of(self, row: Mapping[str, Any]) -> Key:
+        return tuple(str(row[name]) for name in self._key)
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Write a row to the disk."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self._columns or list(row), lineterminator="\n")
+        if not self._columns:
+            self._columns = list(row)
+            writer.writeheader()
+        writer.writerow(row)
+        with self.path.open("a") as file:
+            file.write(text.getvalue())
+            file.flush()
+            os.fsync(file.fileno())
+        self.rows[self._key_of(row)] = {name: str(value) for name, value in row.items()}
+
+    def sort(self, order: Iterable[Key]) -> None:
+        """Put rows in order, those that are not mentioned behind; a file that is in order is left alone."""
+        place = {key: index for index, key in enumerate(order)}
+        keys = sorted(self.rows, key=lambda key: (place.get(key, len(place)), key))
+        if keys == list(self.rows):
+            return
+        self.rows = {key: self.rows[key] for key in keys}
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self._columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows.values())
+        write_atomically(self.path, text.getvalue())

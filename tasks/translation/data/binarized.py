@@ -1,0 +1,124 @@
+"""A folder of binarised text, as `fairseq-preprocess` writes it: its dictionaries, and its parts as data sets."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from shiftaddnas.errors import UserError
+from tasks.translation.data.codec import Codec
+from tasks.translation.fairseq_adapter import Dictionary, LanguagePairDataset, data_utils, indexed_dataset
+
+FILE_NAMES = {"train": "train", "val": "valid", "test": "test"}
+
+
+@dataclass
+class Binarized:
+    """Sentences as rows of numbers, with what turns numbers into text.
+
+    Args:
+        root: the folder, with `dict.<language>.txt` and `<part>.<source>-<target>.<language>.bin` and `.idx`.
+    """
+
+    root: Path
+    source_lang: str
+    target_lang: str
+    codec: Codec
+
+    @cached_property
+    def source_dictionary(self) -> Dictionary:
+        return self._dictionary(self.source_lang)
+
+    @cached_property
+    def target_dictionary(self) -> Dictionary:
+        return self._dictionary(self.target_lang)
+
+    def _dictionary(self, language: str) -> Dictionary:
+        file = self.root / f"dict.{language}.txt"
+        if not file.is_file():
+            raise UserError(f"{file} is missing; task.data.source.root must be a folder of fairseq-preprocess")
+        try:
+            return Dictionary.load(str(file))
+        except Exception as error:  # fairseq raises bare exceptions for a wrong encoding
+            raise UserError(f"{file} is no dictionary of fairseq: {' '.join(str(error).split())}") from error
+
+    def dataset(self, part: str) -> LanguagePairDataset:
+        """A part ("train", "val", "test") as fairseq's data set of pairs: sources padded left, targets right.
+
+        Raises:
+            UserError: files are missing, do not belong together, or hold numbers that the dictionary has no symbol for.
+        """
+        sides = [
+            self._side(part, self.source_lang, self.source_dictionary),
+            self._side(part, self.target_lang, self.target_dictionary),
+        ]
+        if len(sides[0]) != len(sides[1]):
+            raise UserError(
+                f"{self._prefix(part, self.source_lang)} has {len(sides[0])} sentences, "
+                f"{self._prefix(part, self.target_lang)} has {len(sides[1])}: they do not belong together"
+            )
+        if not len(sides[0]):
+            raise UserError(f"{self._prefix(part, self.source_lang)} has no sentences")
+        source, target = sides
+        return LanguagePairDataset(
+            source,
+            source.sizes,
+            self.source_dictionary,
+            target,
+            target.sizes,
+            self.target_dictionary,
+            left_pad_source=True,
+            left_pad_target=False,
+            shuffle=False,
+        )
+
+    def text(self, tokens: Tensor, language: str) -> str:
+        """The text of one sentence's numbers (T); special symbols other than the unknown one are left out."""
+        dictionary = self.target_dictionary if language == self.target_lang else self.source_dictionary
+        real = tokens[tokens != dictionary.pad()]
+        return self.codec.decode(dictionary.string(real), language)
+
+    def tokens(self, text: str) -> Tensor:
+        """The numbers (T) of a source text, the end's among them.
+
+        Raises:
+            UserError: text cannot be encoded, as the file of the subwords is not given.
+        """
+        symbols = self.codec.encode(text, self.source_lang)
+        tokens: Tensor = self.source_dictionary.encode_line(symbols, add_if_not_exist=False).long()
+        return tokens
+
+    def _prefix(self, part: str, language: str) -> Path:
+        return self.root / f"{FILE_NAMES[part]}.{self.source_lang}-{self.target_lang}.{language}"
+
+    def _side(self, part: str, language: str, dictionary: Dictionary) -> Any:
+        prefix = self._prefix(part, language)
+        for ending in (".idx", ".bin"):
+            if not Path(f"{prefix}{ending}").is_file():
+                raise UserError(f"{prefix}{ending} is missing; binarise the text with fairseq-preprocess")
+        layout = indexed_dataset.infer_dataset_impl(str(prefix))
+        try:
+            # fairseq's older layout is read sentence by sentence: its cached reader wants to be told beforehand.
+            side = data_utils.load_indexed_dataset(
+                str(prefix), dictionary, dataset_impl="lazy" if layout == "cached" else layout
+            )
+        except Exception as error:  # whatever a broken index leads to
+            raise UserError(f"{prefix}.idx cannot be read ({error}); binarise the text again") from error
+        greatest = _greatest(prefix, layout, side)
+        if greatest >= len(dictionary):
+            raise UserError(
+                f"{prefix}.bin has the number {greatest}, but dict.{language}.txt has {len(dictionary)} symbols; "
+                "the dictionary is not the one the text was binarised with"
+            )
+        return side
+
+
+def _greatest(prefix: Path, layout: str, side: Any) -> int:
+    """The greatest number in the file, read as a whole: sentence by sentence takes minutes for large text."""
+    if layout == "mmap":
+        numbers = np.memmap(f"{prefix}.bin", dtype=side._index.dtype, mode="r")
+        return int(numbers.max()) if numbers.size else 0
+    return max((int(sentence.max()) for sentence in side), default=0)

@@ -1,0 +1,174 @@
+"""Translation as a task: the loss of target tokens, hybrid transformers, BLEU."""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+
+from shiftaddnas.engine import Output, Task
+from shiftaddnas.errors import UserError
+from shiftaddnas.sharing import WeightSharing
+from shiftaddnas.spaces import Arch, Space
+from tasks.translation.data import TranslationData
+from tasks.translation.fairseq_adapter import Dictionary
+from tasks.translation.generation import Decoding, generate, source_batches
+from tasks.translation.modules.settings import TransformerSettings
+from tasks.translation.scoring import text_bleu, tokenized_bleu
+from tasks.translation.space import TranslationSpace
+from tasks.translation.standalone import Initialization, standalone_network
+from tasks.translation.supernet import TranslationSupernet
+from tasks.translation.terms import TranslationWorkload
+from tasks.translation.token_loss import smoothed_loss, token_metrics
+
+log = logging.getLogger("shiftaddnas.translation")
+
+
+class Translation(Task):
+    """Translate sentences.
+
+    The score is the label-smoothed loss of the validation part in bits a token, as the search of ShiftAddNAS (ICML
+    2022) has it; finished networks are scored by BLEU as well.
+
+    Args:
+        name: how tables and run folders call the task.
+        data: the text; both languages need the same dictionary, whose embeddings source, target and output share.
+        label_smoothing: share of a target's weight that is spread over all symbols, wherever the loss is taken.
+        transformer: dropout and what else no arch decides.
+        init: the weights that a network on its own starts with, see `standalone_network`.
+        decoding: how the test part is translated.
+        source_length, target_length: tokens of the sentence that networks are priced for; 30 in the paper.
+    """
+
+    metric = "loss_bits"
+    unit = "bits"
+    maximize = False
+
+    def __init__(
+        self,
+        name: str,
+        data: TranslationData,
+        *,
+        label_smoothing: float = 0.1,
+        transformer: TransformerSettings | None = None,
+        init: Initialization = "own",
+        decoding: Decoding | None = None,
+        source_length: int = 30,
+        target_length: int = 30,
+    ) -> None:
+        if not 0 <= label_smoothing < 1:
+            raise UserError(f"task.label_smoothing={label_smoothing}; allowed are shares from 0, below 1")
+        self.name = name
+        self.data = data
+        self.label_smoothing = label_smoothing
+        self.transformer = transformer or TransformerSettings()
+        self.init: Initialization = init
+        self.decoding = decoding or Decoding()
+        self.source_length = source_length
+        self.target_length = target_length
+
+    def datamodule(self) -> TranslationData:
+        return self.data
+
+    def workload(self) -> TranslationWorkload:
+        return TranslationWorkload(
+            self.source_length, self.target_length, self.decoding.beam, vocab_size=self.data.num_symbols
+        )
+
+    def check_space(self, space: Space[Any, Any]) -> None:
+        self._own(space)
+
+    def supernet(self, space: Space[Any, Any], sharing: WeightSharing) -> TranslationSupernet:
+        return TranslationSupernet(self._own(space), self._dictionary(), sharing, self.transformer)
+
+    def standalone(self, space: Space[Any, Any], arch: Arch) -> nn.Module:
+        return standalone_network(self._own(space), self._dictionary(), arch, self.transformer, init=self.init)
+
+    def _own(self, space: Space[Any, Any]) -> TranslationSpace:
+        if not isinstance(space, TranslationSpace):
+            raise UserError(f"space={space.name} is not a space of transformers; give task={self.name} one of those")
+        return space
+
+    def _dictionary(self) -> Dictionary:
+        if not self.data.joined_dictionary:
+            raise UserError(
+                f"task={self.name}: the two languages have dictionaries of their own, but hybrid transformers share "
+                "one embedding; binarise the text with a joined dictionary"
+            )
+        return self.data.target_dictionary
+
+    def step(self, model: nn.Module, batch: dict[str, Any], arch: Arch | None = None) -> Output:
+        inputs, targets, padding = batch["net_input"], self.targets(batch), self.data.target_dictionary.pad()
+        logits = model(**inputs)[0] if arch is None else model(inputs, arch)
+        num_tokens = int(batch["ntokens"])
+        loss = smoothed_loss(logits, targets, padding=padding, smoothing=self.label_smoothing) / num_tokens
+        return Output(loss, logits, num_samples=num_tokens, valid=targets != padding)
+
+    def metrics(self) -> MetricCollection:
+        return token_metrics(self.data.target_dictionary.pad(), self.label_smoothing)
+
+    def targets(self, batch: dict[str, Any]) -> Tensor:
+        targets: Tensor = batch["target"]
+        return targets
+
+    def final_scores(self, network: nn.Module, num_batches: int) -> dict[str, float]:
+        """BLEU of the test part: "bleu" of plain text and, where words are tokenised, "bleu_tokenized"."""
+        self.data.setup("test")
+        batches = _progress(islice(self.data.test_dataloader(), num_batches), num_batches, "translating")
+        references: dict[int, str] = {}
+
+        def with_references() -> Iterator[dict[str, Any]]:
+            for batch in batches:
+                for number, target in zip(batch["id"].tolist(), self.targets(batch), strict=True):
+                    references[number] = self._symbols(target, reference=True)
+                yield batch
+
+        found = dict(generate(network, self.data.target_dictionary, with_references(), self.decoding))
+        numbers = sorted(found)
+        return self._bleu([self._symbols(found[one]) for one in numbers], [references[one] for one in numbers])
+
+    def _bleu(self, hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+        binarized = self.data.binarized
+        codec, language = binarized.codec, binarized.target_lang
+        texts, expected = ([codec.decode(one, language) for one in side] for side in (hypotheses, references))
+        scores = {"bleu": text_bleu(texts, expected, language)}
+        if codec.moses:
+            words, wanted = ([codec.subwords.decode(one) for one in side] for side in (hypotheses, references))
+            scores["bleu_tokenized"] = tokenized_bleu(words, wanted)
+        for name, bleu in scores.items():
+            log.info("%s %.2f (%s, %d sentences)", name, bleu.score, bleu.signature, len(texts))
+        return {name: bleu.score for name, bleu in scores.items()}
+
+    def _symbols(self, tokens: Tensor, *, reference: bool = False) -> str:
+        """Symbols separated by spaces; an unknown one of a reference is none that a translation could have."""
+        dictionary = self.data.target_dictionary
+        return str(dictionary.string(tokens[tokens != dictionary.pad()], escape_unk=reference))
+
+    def translate(self, network: nn.Module, lines: Sequence[str]) -> list[str]:
+        binarized, limit = self.data.binarized, self.data.max_source_length
+        sources: dict[int, Tensor] = {}
+        for number, line in enumerate(lines):
+            if not line.strip():
+                continue
+            sources[number] = tokens = binarized.tokens(line)
+            if len(tokens) > limit:
+                raise UserError(
+                    f"{line[:40]!r}... has {len(tokens)} symbols; at most {limit} are translated: split it into "
+                    "sentences"
+                )
+        batches = source_batches(list(sources.values()), self.data.source_dictionary, self.decoding.max_tokens)
+        found = dict(generate(network, self.data.target_dictionary, batches, self.decoding)) if sources else {}
+        translations = {number: found[place] for place, number in enumerate(sources)}
+        return [
+            binarized.text(translations[number], binarized.target_lang) if number in translations else ""
+            for number in range(len(lines))
+        ]
+
+
+def _progress(batches: Iterable[Any], total: int, description: str) -> Iterable[Any]:
+    console = Console(stderr=True)
+    return track(batches, description, total=total, console=console, transient=True, disable=not console.is_terminal)

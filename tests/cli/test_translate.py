@@ -1,0 +1,108 @@
+"""Translation on the command line: a network is trained, scored by BLEU, and translates files and standard input."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from commands import command, environment, failed_in_one_line, run, succeeded
+
+ARCH = """
+num_bits: 32
+encoder_embed_dim: 96
+encoder_layers: 3
+encoder_0_heads: 2
+encoder_0_operator: lightweight_add
+encoder_0_ffn: linear
+encoder_0_ffn_dim: 256
+encoder_1_heads: 2
+encoder_1_operator: self_attention
+encoder_1_ffn: linear
+encoder_1_ffn_dim: 256
+encoder_2_heads: 2
+encoder_2_operator: self_attention+lightweight_shiftadd
+encoder_2_ffn: linear
+encoder_2_ffn_dim: 256
+decoder_embed_dim: 96
+decoder_layers: 1
+decoder_0_heads: 2
+decoder_0_operator: self_attention+lightweight_add
+decoder_0_cross_span: 1
+decoder_0_cross_heads: 2
+decoder_0_ffn: linear
+decoder_0_ffn_dim: 256
+"""
+TEXT = (
+    "task=parallel_text",
+    "task.data.source.root=text",
+    "task.data.source.source_lang=en",
+    "task.data.source.target_lang=de",
+    "task.data.source.valid=valid",
+    "task.data.source.test=test",
+    "task.data.source.output=prepared",
+    "task.data.source.preparation.subwords=none",
+    "task.data.num_workers=0",
+    "task.decoding.max_len_b=10",
+    "logger.mode=disabled",
+)
+TRAINED = ("space=gettext", "arch=arch.yaml", "debug=fast", "trainer.max_epochs=1", "hydra.run.dir=trained")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with text, and a run on it in `trained`."""
+    folder = tmp_path_factory.mktemp("translate")
+    (folder / "text").mkdir()
+    for part, count in (("train", 200), ("valid", 20), ("test", 20)):
+        lines = [f"the number {number} of {part}" for number in range(count)]
+        (folder / "text" / f"{part}.en").write_text("".join(f"{line}\n" for line in lines))
+        (folder / "text" / f"{part}.de").write_text("".join(f"{line.replace('the', 'die')}\n" for line in lines))
+    (folder / "arch.yaml").write_text(ARCH)
+    done = run("train.py", *TEXT, *TRAINED, folder=folder)
+    succeeded(done)
+    assert "bleu " in done.stderr
+    assert "tok:13a" in done.stderr
+    return folder
+
+
+def test_bleu_is_beside_the_loss(trained: Path) -> None:
+    test = json.loads((trained / "trained" / "results.json").read_text())["test"]
+    assert set(test) == {"loss", "loss_bits", "perplexity", "bleu"}
+    assert 0 <= test["bleu"] <= 100
+
+
+def test_a_file_and_standard_input_are_translated_line_by_line(trained: Path) -> None:
+    (trained / "input.txt").write_text("the number 3\n\nof the number 7")
+    succeeded(run("shiftaddnas", "translate", "run=trained", "input=input.txt", "output=output.txt", folder=trained))
+    lines = (trained / "output.txt").read_text().split("\n")
+    assert len(lines) == 4
+    assert lines[1] == lines[3] == ""
+    done = subprocess.run(
+        command("shiftaddnas", "translate", "run=trained", "block=2"),
+        cwd=trained, env=environment(), input="the number 3\n\nof the number 7\n", capture_output=True, text=True,
+        timeout=120,
+    )  # fmt: skip
+    assert succeeded(done).split("\n") == lines
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ((), "run= is missing"),
+        (("run=trained", "weights=best"), "weights=best is unknown; they are raw, ema"),
+        (("run=trained", "input=none.txt"), "none.txt cannot be opened"),
+    ],
+)
+def test_mistakes_are_one_line(trained: Path, options: tuple[str, ...], what: str) -> None:
+    assert what in failed_in_one_line(run("shiftaddnas", "translate", *options, folder=trained))
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ((*TEXT, "space=digits"), "space=digits is not a space of transformers; give task=parallel_text one of those"),
+        (("space=gettext",), "space=gettext is not a space of images; give task=digits one of those"),
+    ],
+)
+def test_a_space_of_the_other_kind_is_one_line(trained: Path, options: tuple[str, ...], what: str) -> None:
+    assert what in failed_in_one_line(run("train.py", *options, "debug=fast", folder=trained))
