@@ -180,7 +180,7 @@ class RunFolder:
             self.results,
             self.report,
             *self.figures.glob("*.png"),
-            *self.figures.glob("*.svg"),
+            self.figures / "arch.svg",
             self.pareto,
             self.ranking,
         )
