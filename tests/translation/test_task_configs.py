@@ -41,7 +41,7 @@ def test_experiments_are_of_the_papers_size(name: str) -> None:
         tokens = config.trainer.accumulate_grad_batches * config.task.data.max_tokens
         assert (config.trainer.max_steps, tokens) == (40_000, 524_288)
     warmup = config.optim.scheduler.warmup * config.trainer.max_steps
-    assert warmup == pytest.approx(4_000 if name.startswith("retraining") else 10_000)
+    assert warmup == pytest.approx(10_000 if name.startswith("supernet") else 4_000)
     optimization: Any = built("optim", *overrides) if root == "search" else None
     assert optimization is None or optimization.optimizer.keywords["betas"] == (0.9, 0.98)
     # Whoever trains for it on the command line still has the last word.
