@@ -24,7 +24,7 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.errors import MissingConfigException
 from shiftaddnas.cli.app import config_folder
-import tasks.image_classification
+import tasks.image_classification, tasks.translation
 
 assert "fairseq" not in sys.modules
 
@@ -52,7 +52,7 @@ with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
 
 
 @pytest.mark.slow
-def test_image_classification_does_without_fairseq_and_importing_it_changes_nothing_else(tmp_path: Path) -> None:
+def test_images_and_prices_do_without_fairseq_and_importing_it_changes_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("answer: 42\n")
     finished = subprocess.run(
         [sys.executable, "-c", CHECK, str(tmp_path)], capture_output=True, text=True, cwd=ROOT, timeout=120

@@ -165,8 +165,10 @@ def _analyse(
     ceiling = agreement(quality, alone[f"{other}_{task.metric}"], task.maximize, statistics, again)
     labels = [session.space.describe(arch) for arch in _archs(session)]
     study = StudyResults(labels, quality, ceiling, supernets, scored, analysis)
+    manifest = folder.read_manifest()
     results = {
         "kind": "ranking",
+        "command": [manifest, *manifest["resumed"]][-1]["command"],  # the one that asked last
         "space": {"name": session.space.name, "size": session.space.size()},
         "metric": {"name": task.metric, "unit": task.unit, "maximize": task.maximize},
         "quality": part,
