@@ -69,7 +69,14 @@ with _global_state_kept():
         from fairseq.binarizer import BinarizeSummary, VocabularyDatasetBinarizer
         from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
         from fairseq.data import Dictionary, LanguagePairDataset, data_utils, indexed_dataset
-        from fairseq.models import FairseqEncoder, FairseqEncoderDecoderModel, FairseqIncrementalDecoder
+        from fairseq.models import (
+            BaseFairseqModel,
+            FairseqEncoder,
+            FairseqEncoderDecoderModel,
+            FairseqIncrementalDecoder,
+            register_model,
+            register_model_architecture,
+        )
         from fairseq.models.transformer import TransformerConfig, TransformerModelBase
         from fairseq.models.transformer.transformer_config import DecoderConfig, EncDecBaseConfig, QuantNoiseConfig
         from fairseq.modules import MultiheadAttention, SinusoidalPositionalEmbedding
@@ -78,6 +85,7 @@ with _global_state_kept():
         raise UserError(f"fairseq cannot be imported ({error}); translation needs it: {INSTALL}") from error
 
 __all__ = [
+    "BaseFairseqModel",
     "BinarizeSummary",
     "Dictionary",
     "FairseqEncoder",
@@ -94,6 +102,8 @@ __all__ = [
     "data_utils",
     "indexed_dataset",
     "load_checkpoint",
+    "register_model",
+    "register_model_architecture",
     "transformer_config",
 ]
 

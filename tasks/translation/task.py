@@ -1,7 +1,7 @@
 """Translation as a task: the loss of target tokens, hybrid transformers, BLEU."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -17,7 +17,9 @@ from shiftaddnas.spaces import Arch, Space
 from tasks.translation.data import TranslationData
 from tasks.translation.fairseq_adapter import Dictionary
 from tasks.translation.generation import Decoding, generate, source_batches
+from tasks.translation.inference import translation_run
 from tasks.translation.modules.settings import TransformerSettings
+from tasks.translation.objective import released_objective
 from tasks.translation.scoring import text_bleu, tokenized_bleu
 from tasks.translation.space import TranslationSpace
 from tasks.translation.standalone import Initialization, standalone_network
@@ -47,6 +49,8 @@ class Translation(Task):
     metric = "loss_bits"
     unit = "bits"
     maximize = False
+    other_scores = ("released_objective",)
+    final_metrics = ("bleu", "bleu_tokenized")
 
     def __init__(
         self,
@@ -114,6 +118,15 @@ class Translation(Task):
     def targets(self, batch: dict[str, Any]) -> Tensor:
         targets: Tensor = batch["target"]
         return targets
+
+    def other_score(self, name: str, space: Space[Any, Any], arch: Arch, metrics: Mapping[str, float]) -> float:
+        """The released search's objective, of which less is better; see objective.py."""
+        own = self._own(space)
+        return released_objective(metrics[self.metric], own.config(arch), own.shape)
+
+    def inference(self, example: nn.Module, batch_size: int, device: str) -> Callable[[nn.Module], Any]:
+        """The translation of so many sentences of the workload's lengths, see `translation_run`."""
+        return translation_run(self.workload(), batch_size, self._dictionary(), device)
 
     def final_scores(self, network: nn.Module, num_batches: int) -> dict[str, float]:
         """BLEU of the test part: "bleu" of plain text and, where words are tokenised, "bleu_tokenized"."""

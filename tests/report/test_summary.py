@@ -106,6 +106,18 @@ def test_verdicts_are_honest(search_folder, winner, baseline, expected):
     assert expected in compare(search_folder, winner, baseline)
 
 
+def test_final_scores_stand_beside_the_metric(search_folder):
+    def change(content):
+        content["metric"]["final"] = ["bleu", "bleu_tokenized"]
+        for number, entry in enumerate((content["winner"], *content["baselines"].values())):
+            entry["test"]["bleu"] = 11.5 + number
+
+    rewrite(search_folder, change)
+    text = printed(print_summary, search_folder)
+    assert re.search(r"^winner +\S+ % +11\.50 ", text, re.MULTILINE)
+    assert "bleu_tokenized" not in text  # these texts are not tokenised
+
+
 def test_verdict_of_a_metric_to_minimise(search_folder):
     def change(content):
         content["metric"] = {"name": "loss", "unit": "", "maximize": False}

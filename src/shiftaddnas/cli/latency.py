@@ -11,7 +11,7 @@ from shiftaddnas.cli.app import plain_config, start
 from shiftaddnas.errors import UserError
 
 if TYPE_CHECKING:  # torch and Lightning are imported when a job runs, so that --help answers at once
-    from torch import Tensor, nn
+    from torch import nn
 
     from shiftaddnas.engine import Task
     from shiftaddnas.latency import Fit, Networks, PredictorFile, Protocol, Study, Training
@@ -116,24 +116,11 @@ def _networks(settings: dict[str, Any], task: "Task", space: "Space[Any, Any]", 
             torch.manual_seed(child_seed(settings["seed"], "subnet", arch.id))
             return task.standalone(space, arch)
 
-    inputs = _inputs(task, build_network(example), settings["batch_size"])
-    return Networks(build_network, inputs, settings["device"], settings["num_threads"])
-
-
-def _inputs(task: "Task", network: "nn.Module", batch_size: int) -> "tuple[Tensor, ...]":
-    """What a network is given for so many validation samples; they are repeated where there are fewer."""
-    import torch
-
+    device, batch_size = settings["device"], settings["batch_size"]
     if batch_size < 1:
         raise UserError(f"batch_size={batch_size} is not allowed; give at least 1")
-    data: Any = task.datamodule()
-    data.setup("validate")
-    seen: list[tuple[Tensor, ...]] = []
-    handle = network.eval().register_forward_pre_hook(lambda _, inputs: seen.append(inputs))
-    with torch.inference_mode():
-        task.step(network, next(iter(data.val_dataloader())))
-    handle.remove()
-    return tuple(tensor[torch.arange(batch_size) % len(tensor)] for tensor in seen[0])
+    run_network = task.inference(build_network(example), batch_size, device)
+    return Networks(build_network, run_network, device, settings["num_threads"])
 
 
 def _draw(path: Path, content: "PredictorFile", study: "Study", fit: "Fit") -> None:

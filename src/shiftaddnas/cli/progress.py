@@ -29,7 +29,10 @@ def progress_bar(console: Console) -> Progress:
 
 
 class TrainingProgress(ProgressBar):
-    """A bar over the epochs of one training, moved batch by batch, with the metrics that are logged for it."""
+    """A bar over the epochs of one training, moved batch by batch, with the metrics that are logged for it.
+
+    A training that `max_steps` bounds has a bar over its steps.
+    """
 
     def __init__(self, console: Console, description: str) -> None:
         super().__init__()
@@ -44,7 +47,10 @@ class TrainingProgress(ProgressBar):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._enabled and trainer.is_global_zero:
             total = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
-            self._task = self._bar.add_task(self._description, total=total, completed=trainer.current_epoch, status="")
+            if trainer.max_steps > 0:
+                total = trainer.max_steps
+            self._task = self._bar.add_task(self._description, total=total, status="")
+            self._bar.update(self._task, completed=self._completed(trainer, 0.0))
             self._bar.start()
 
     def on_train_batch_end(
@@ -52,13 +58,16 @@ class TrainingProgress(ProgressBar):
     ) -> None:
         if self._task is not None:
             share = (batch_idx + 1) / max(1, trainer.num_training_batches)
-            self._bar.update(self._task, completed=trainer.current_epoch + share)
+            self._bar.update(self._task, completed=self._completed(trainer, share))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._task is not None:
             metrics = self.get_metrics(trainer, pl_module)
             shown = [f"{name} {value:.3g}" for name, value in metrics.items() if isinstance(value, float)]
-            self._bar.update(self._task, completed=trainer.current_epoch + 1, status=", ".join(shown))
+            self._bar.update(self._task, completed=self._completed(trainer, 1.0), status=", ".join(shown))
+
+    def _completed(self, trainer: pl.Trainer, share: float) -> float:
+        return trainer.global_step if trainer.max_steps > 0 else trainer.current_epoch + share
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._bar.stop()

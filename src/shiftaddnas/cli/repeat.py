@@ -82,7 +82,7 @@ def _overrides(name: str, before: Any, after: Any) -> Iterator[str]:
                 yield f"+{name}.{key}={_written(after[key])}"
         for key in set(before) - set(after):
             yield f"~{name}.{key}"
-    elif before != after:
+    elif before != after or type(before) is not type(after):  # 1 batch is not 1.0, all of them
         yield f"{name}={_written(after)}"
 
 

@@ -44,6 +44,7 @@ class RetrainSettings:
 @dataclass
 class SearchSettings(CommonSettings):
     search: Any = MISSING
+    score: str | None = None
     objective: str | None = None
     retrain: RetrainSettings = field(default_factory=RetrainSettings)
 

@@ -74,7 +74,7 @@ def _search(session: "Session", searcher: "Searcher", supernet: "Supernet") -> "
 
     data: Any = session.task.datamodule()
     limit = session.config["trainer"]["limit_val_batches"]
-    evaluator = SupernetEvaluator(supernet, session.task, data, limit_val_batches=limit)
+    evaluator = SupernetEvaluator(supernet, session.task, data, score=session.score_name, limit_val_batches=limit)
     log = SearchLog(session.folder.search_log)
     with (
         session.timed("search"),
@@ -120,8 +120,10 @@ def _finish(session: "Session", searcher: "Searcher", supernet: "Supernet", reco
                 "name": session.task.metric,
                 "unit": session.task.unit,
                 "maximize": session.task.maximize,
+                "final": list(session.task.final_metrics),
             },
             "objective": session.objective,
+            "score": session.score_name,
             "limits": str(searcher.feasible.limits),
             "searcher": searcher.state_dict(),
             "evaluated": len(records),

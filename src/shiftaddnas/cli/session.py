@@ -125,6 +125,15 @@ class Session:
             raise UserError(f"objective={objective} is no metric of the hardware; its metrics: {', '.join(names)}")
         return objective or names[0]
 
+    @property
+    def score_name(self) -> str:
+        """What archs are searched by: the score that is set, or the task's metric."""
+        names = (self.task.metric, *self.task.other_scores)
+        score: str | None = self.config.get("score")
+        if score is not None and score not in names:
+            raise UserError(f"score={score} is no score of task {self.task.name}; allowed: {', '.join(names)}")
+        return score or self.task.metric
+
     def _term_taps(self, arithmetics: Collection[str]) -> dict[Term, float]:
         workload = self.task.workload()
         return {
@@ -199,7 +208,7 @@ class Session:
             raise UserError(
                 "distill= is for one network, of arch= or model=; a supernet is distilled by sampling=sandwich"
             )
-        _ = self.distillation
+        _ = self.distillation, self.score_name
         for name in ("task", "space", "sharing", "optimization", "schedule", "sampler"):
             getattr(self, name)
         self.task.check_space(self.space)

@@ -21,6 +21,7 @@ class SupernetEvaluator:
     the supernet is left as it was.
 
     Args:
+        score: the metric that is the score; None: the task's. One of the task's `other_scores` is measured as well.
         limit_val_batches: as in `pytorch_lightning.Trainer`: the first so many batches of the validation part, or such
             a share of its batches; 1.0 for all.
 
@@ -28,8 +29,16 @@ class SupernetEvaluator:
         UserError: the limit leaves no batch.
     """
 
-    def __init__(self, supernet: Supernet, task: Task, data: TaskData, *, limit_val_batches: float = 1.0) -> None:
-        self.metric = task.metric
+    def __init__(
+        self,
+        supernet: Supernet,
+        task: Task,
+        data: TaskData,
+        *,
+        score: str | None = None,
+        limit_val_batches: float = 1.0,
+    ) -> None:
+        self.metric = score or task.metric
         self.unit = task.unit
         self.maximize = task.maximize
         self._supernet = supernet
@@ -60,7 +69,10 @@ class SupernetEvaluator:
                     count += output.size
         finally:
             supernet.train(training)
-        return {name: float(value) for name, value in metrics.compute().items()} | {"loss": loss_sum / count}
+        found = {name: float(value) for name, value in metrics.compute().items()} | {"loss": loss_sum / count}
+        if self.metric in task.other_scores:
+            found[self.metric] = task.other_score(self.metric, supernet.space, arch, found)
+        return found
 
     def _statistics(self, arch: Arch, device: torch.device) -> Statistics:
         if not tracks_statistics(self._supernet):

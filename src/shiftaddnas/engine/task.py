@@ -1,7 +1,7 @@
 """What a task offers: its data, its networks, its loss and its metric. Everything else serves every task."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -66,12 +66,16 @@ class Task(ABC):
         metric: the name of the score, a key of `metrics()`.
         unit: the score's unit, "" where it has none.
         maximize: whether a greater score is better.
+        other_scores: names of what a search may score by instead, in the same unit and direction, see `other_score`.
+        final_metrics: the names of `final_scores`, which tables show beside the score.
     """
 
     name: str
     metric: str
     unit: str
     maximize: bool
+    other_scores: tuple[str, ...] = ()
+    final_metrics: tuple[str, ...] = ()
 
     @abstractmethod
     def datamodule(self) -> pl.LightningDataModule:
@@ -132,6 +136,24 @@ class Task(ABC):
         """Raise a UserError where the networks of a space are none for this task."""
         return
 
+    def other_score(self, name: str, space: Space[Any, Any], arch: Arch, metrics: Mapping[str, float]) -> float:
+        """One of `other_scores` of an arch, from its metrics on the validation part."""
+        raise NotImplementedError(name)
+
+    def inference(self, example: nn.Module, batch_size: int, device: str) -> Callable[[nn.Module], Any]:
+        """What latencies are measured of: a function that runs a network as it is used, on inputs that stay the same.
+
+        By default that is one forward pass, of the first samples of the validation part; they are repeated where there
+        are fewer.
+
+        Args:
+            example: some network of the task, to find what networks are given.
+            batch_size: samples that a network is given at once.
+            device: where the networks are.
+        """
+        inputs = _validation_inputs(self, example, batch_size, device)
+        return lambda network: network(*inputs)
+
     def final_scores(self, network: nn.Module, num_batches: int) -> dict[str, float]:
         """Scores of a finished network on the test part that are too costly to take while it trains; none by default.
 
@@ -151,3 +173,14 @@ class Task(ABC):
     def augment(self, batch: Any, generator: torch.Generator) -> Any:
         """A training batch, changed at random."""
         return batch
+
+
+def _validation_inputs(task: Task, example: nn.Module, batch_size: int, device: str) -> tuple[Tensor, ...]:
+    data: Any = task.datamodule()
+    data.setup("validate")
+    seen: list[tuple[Tensor, ...]] = []
+    handle = example.eval().register_forward_pre_hook(lambda _, inputs: seen.append(inputs))
+    with torch.inference_mode():
+        task.step(example, next(iter(data.val_dataloader())))
+    handle.remove()
+    return tuple(tensor[torch.arange(batch_size) % len(tensor)].to(device) for tensor in seen[0])

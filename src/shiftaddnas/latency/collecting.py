@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from shiftaddnas.errors import UserError
 from shiftaddnas.hardware.latency_table import Timing
@@ -18,23 +18,23 @@ MAX_DRAWS_PER_ARCH = 1_000
 
 @dataclass(frozen=True)
 class Networks:
-    """What is timed: how the network of an arch is made, the inputs that it is given, and where it runs.
+    """What is timed: how the network of an arch is made, how it is run, and where.
 
     Args:
-        device: "cpu" or "cuda"; networks and inputs are moved there.
+        run: runs a network, on inputs that are on the device.
+        device: "cpu" or "cuda"; networks are moved there.
         num_threads: of the CPU.
     """
 
     build: Callable[[Arch], nn.Module]
-    inputs: tuple[Tensor, ...]
+    run: Callable[[nn.Module], Any]
     device: str = "cpu"
     num_threads: int = 1
 
     def call(self, arch: Arch) -> Callable[[], Any]:
         """A function that runs a fresh network of the arch, in evaluation mode."""
         network = self.build(arch).eval().to(self.device)
-        inputs = [tensor.to(self.device) for tensor in self.inputs]
-        return awaited(lambda: network(*inputs), self.device)
+        return awaited(lambda: self.run(network), self.device)
 
 
 def sample_archs(space: Space[Any, Any], num_archs: int, rng: np.random.Generator, law: Law) -> list[Arch]:

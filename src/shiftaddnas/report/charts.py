@@ -37,7 +37,7 @@ def _hover(run: SearchRun, record: Record) -> str:
     lines = [
         f"<b>{record.label}</b>",
         f"{record.arch_id}, {record.origin} of generation {record.generation}",
-        f"{run.metric} {metric_value(run.metric, run.unit, record.score)}",
+        f"{run.score} {metric_value(run.score, run.unit, record.score)}",
     ]
     for name, value in record.costs.items():
         title, unit = cost_title(name)

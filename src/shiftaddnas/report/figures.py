@@ -47,7 +47,7 @@ def is_wide(values: list[float]) -> bool:
 def axis_titles(run: SearchRun) -> tuple[str, str]:
     """Of the objective cost and of the supernet's score, with units."""
     cost, unit = cost_title(run.objective)
-    score = f"supernet {run.metric.replace('_', ' ')}"
+    score = f"supernet {run.score.replace('_', ' ')}"
     return (
         f"{cost} ({unit})" if unit else cost,
         f"{score} ({run.metric_unit})" if run.metric_unit else score,

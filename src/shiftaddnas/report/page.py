@@ -121,12 +121,12 @@ def _front(run: SearchRun) -> str:
     costs = shown_costs([record.costs for record in run.front], run.objective)
     columns = [cost_column(name, [record.costs.get(name) for record in run.front]) for name in costs]
     rows = [
-        [record.label, record.arch_id, metric_value(run.metric, run.unit, record.score), *values]
+        [record.label, record.arch_id, metric_value(run.score, run.unit, record.score), *values]
         for record, *values in zip(run.front, *columns, strict=True)
     ]
     ids = [record.arch_id for record in run.front]
     winner = run.networks[0].arch_id
-    headings = ["arch", "id", f"supernet {run.metric}", *map(_heading, costs)]
+    headings = ["arch", "id", f"supernet {run.score}", *map(_heading, costs)]
     return _table(headings, rows, winner=ids.index(winner) if winner in ids else None)
 
 

@@ -38,7 +38,7 @@ def read_results(folder: RunFolder) -> dict[str, Any]:
 class Network:
     """One of the networks that were trained on their own: the winner or a baseline.
 
-    `score` is the supernet's; a baseline has one where the search came by it.
+    `score` is the supernet's; a baseline has one where the search came by it. `final` are the task's final scores.
     """
 
     role: str
@@ -46,6 +46,7 @@ class Network:
     label: str
     score: float | None
     test: float | None
+    final: dict[str, float]
     costs: dict[str, float]
 
 
@@ -72,6 +73,11 @@ class SearchRun:
     @property
     def metric(self) -> str:
         return str(self.results["metric"]["name"])
+
+    @property
+    def score(self) -> str:
+        """What archs were scored by: the metric, unless another was asked for."""
+        return str(self.results.get("score", self.metric))
 
     @property
     def unit(self) -> str:
@@ -112,6 +118,7 @@ class SearchRun:
     def networks(self) -> list[Network]:
         """The winner, then the baselines."""
         scores = {record.arch_id: score for record, score in self.scored}
+        final = self.results["metric"].get("final", [])
         entries = {"winner": self.results["winner"], **self.results.get("baselines", {})}
         return [
             Network(
@@ -120,6 +127,7 @@ class SearchRun:
                 label=entry["label"],
                 score=scores.get(entry["arch_id"]),
                 test=entry["test"].get(self.metric),
+                final={name: entry["test"][name] for name in final if name in entry["test"]},
                 costs=entry["costs"],
             )
             for role, entry in entries.items()

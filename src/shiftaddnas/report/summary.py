@@ -154,11 +154,11 @@ def _front_table(run: SearchRun) -> Table:
     rows = _spread(run.front, winner.arch_id)
     more = f", {len(rows)} of {len(run.front)} archs" if len(rows) < len(run.front) else ""
     costs = shown_costs([record.costs for record in rows], run.objective)
-    table = _table(f"Pareto front{more}", ["arch", *map(_heading, costs), f"supernet\n{run.metric}"])
+    table = _table(f"Pareto front{more}", ["arch", *map(_heading, costs), f"supernet\n{run.score}"])
     columns = [cost_column(name, [record.costs.get(name) for record in rows]) for name in costs]
     for record, *values in zip(rows, *columns, strict=True):
         is_winner = record.arch_id == winner.arch_id
-        score = metric_value(run.metric, run.unit, record.score)
+        score = metric_value(run.score, run.unit, record.score)
         label = f"* {record.label}" if is_winner else f"  {record.label}"
         table.add_row(Text(label), *values, score, style="bold" if is_winner else "")
     table.caption = "* the winner, by supernet score"
@@ -169,14 +169,16 @@ def _network_table(run: SearchRun) -> Table:
     winner = run.networks[0]
     costs = [name for name in shown_costs([winner.costs], run.objective) if name not in ("num_adds", "num_shifts")]
     title, _ = cost_title(run.objective)
-    headings = ["network", f"test\n{run.metric}", *map(_heading, costs), f"{title}\nrelative"]
+    final = [name for name in winner.final if all(name in network.final for network in run.networks)]
+    headings = ["network", f"test\n{run.metric}", *final, *map(_heading, costs), f"{title}\nrelative"]
     table = _table("Trained on their own", headings)
     reference = next((one for one in run.networks if one.role == "all-multiplication"), winner).costs[run.objective]
     columns = [cost_column(name, [network.costs.get(name) for network in run.networks]) for name in costs]
     for network, *values in zip(run.networks, *columns, strict=True):
         relative = f"{100 * network.costs[run.objective] / reference:.1f} %" if reference > 0 else "-"
         test = metric_value(run.metric, run.unit, network.test)
-        table.add_row(network.role, test, *values, relative, style="bold" if network is winner else "")
+        scores = [metric_value(name, "", network.final[name]) for name in final]
+        table.add_row(network.role, test, *scores, *values, relative, style="bold" if network is winner else "")
     return table
 
 

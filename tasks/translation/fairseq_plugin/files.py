@@ -1,0 +1,101 @@
+"""The files that the model's arguments name: a network, and the space that it is from."""
+
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from pydantic import TypeAdapter, ValidationError
+
+from shiftaddnas.errors import UserError
+from shiftaddnas.spaces import read_choices
+from tasks.translation.arch_yaml import write_arch_yaml
+from tasks.translation.choices import DecoderChoices, EncoderChoices
+from tasks.translation.config import FULL_PRECISION, SuperShape
+from tasks.translation.space import TranslationSpace
+
+PARTS: dict[str, TypeAdapter[Any]] = {
+    "shape": TypeAdapter(SuperShape),
+    "encoder": TypeAdapter(EncoderChoices),
+    "decoder": TypeAdapter(DecoderChoices),
+}
+
+
+def read_network(arch: str, space: str) -> dict[str, Any]:
+    """A network as plain data: "network", a text in the released code's format, and "super_shape".
+
+    Args:
+        arch: a file with decisions by name, or in the released code's format; or a shipped one's name.
+        space: a file with a space, or with a config that has one; or a shipped one's name.
+
+    Raises:
+        UserError: there is no such file, it does not hold what it should, or the network is not of the space.
+    """
+    arch_file, space_file = _file(arch, "--arch-yaml", "archs"), _file(space, "--space", "space")
+    settings = _space_settings(space_file)
+    try:
+        return network_data(arch_file, settings)
+    except UserError as error:
+        raise UserError(f"--arch-yaml {arch} --space {space}: {error}") from None
+
+
+def network_data(arch_file: Path, space: dict[str, Any]) -> dict[str, Any]:
+    """The same, of a file and a space's settings."""
+    text = arch_file.read_text(errors="replace")
+    built = _space(space, _num_bits(text))
+    arch = built.read_notation(text) or built.arch(read_choices(arch_file))
+    return {"network": write_arch_yaml(built.config(arch)), "super_shape": asdict(built.shape)}
+
+
+def _file(name: str, option: str, group: str) -> Path:
+    packaged = Path(str(files("shiftaddnas"))) / "conf"
+    folder = (packaged if packaged.is_dir() else Path(__file__).parents[3] / "conf") / group
+    for file in (Path(name), folder / f"{name}.yaml"):
+        if file.is_file():
+            return file
+    shipped = ", ".join(sorted(file.relative_to(folder).with_suffix("").as_posix() for file in folder.rglob("*.yaml")))
+    raise UserError(f"{option} {name} is neither a file nor shipped; shipped are {shipped}")
+
+
+def _space_settings(file: Path) -> dict[str, Any]:
+    content = _mapping(file)
+    if "defaults" in content:
+        with initialize_config_dir(str(file.parent.absolute()), version_base="1.3"):
+            content = OmegaConf.to_container(compose(file.stem))
+    found = content.get("space", content)
+    return found if isinstance(found, dict) else {}
+
+
+def _mapping(file: Path) -> Any:
+    try:
+        content = yaml.safe_load(file.read_text(errors="replace"))
+    except yaml.YAMLError as error:
+        raise UserError(f"--space {file} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"--space {file} holds {type(content).__name__}, not the settings of a space")
+    return content
+
+
+def _num_bits(text: str) -> int:
+    """Of the network in a text; how it is trained is for the arch to say, not for the space."""
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return FULL_PRECISION  # told where the arch is read
+    bits = content.get("num_bits") if isinstance(content, dict) else None
+    return bits if type(bits) is int and bits != -1 else FULL_PRECISION
+
+
+def _space(settings: dict[str, Any], num_bits: int) -> TranslationSpace:
+    parts: dict[str, Any] = {}
+    for name, adapter in PARTS.items():
+        try:
+            parts[name] = adapter.validate_python(settings.get(name))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, (name, *first["loc"])))
+            raise UserError(f"the space is none of transformers, its {place} is wrong: {first['msg']}") from None
+    return TranslationSpace(str(settings.get("name")), num_bits=(num_bits,), **parts)
