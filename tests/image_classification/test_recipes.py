@@ -9,6 +9,7 @@ import torch
 
 from composed import compose
 from shiftaddnas.cli.app import config_folder, plain_config
+from shiftaddnas.cli.archs import find_arch
 from shiftaddnas.cli.build import build
 from shiftaddnas.cli.model import name_and_settings
 from tasks.image_classification import searched
@@ -18,6 +19,7 @@ from tasks.image_classification.models import timm_model
 FOLDER = config_folder() / "experiment" / "vision"
 SEARCHED = [name.removeprefix("shiftaddnas_") for name in searched.NAMES]
 BASELINES = ["resnet50", "botnet50", "deit_small", "regnety_160"]
+MULTIPLICATION_FREE = {"all_add": {"add"}, "all_shift": {"shift"}, "shift_add": {"shift", "add"}}
 NUM_DEVICES = 8
 # Top-1, top-5 and loss at 256 pixels of the checkpoints in the README of the official repository.
 PUBLISHED = {
@@ -37,7 +39,7 @@ def header(name: str) -> str:
     return " ".join(line.removeprefix("# ") for line in lines if line.startswith("# "))
 
 
-@pytest.mark.parametrize("name", [*SEARCHED, *BASELINES])
+@pytest.mark.parametrize("name", [*SEARCHED, *BASELINES, *MULTIPLICATION_FREE])
 def test_a_network_of_imagenet_is_trained_by_the_recipe(name: str) -> None:
     config = composed(name)
     data, optim = config["task"]["data"], config["optim"]
@@ -88,3 +90,13 @@ def test_the_header_says_how_to_run_it_and_what_comes_out(name: str) -> None:
 def test_the_recipe_builds() -> None:
     optimization = build(composed("t0_v3")["optim"], "optim")
     assert optimization.ema_decay == 0.99996
+
+
+@pytest.mark.parametrize("name", MULTIPLICATION_FREE)
+def test_the_blocks_of_a_multiplication_free_baseline_do_not_multiply(name: str) -> None:
+    config = composed(name)
+    space = build(config["space"], "space")
+    arch = find_arch(config["arch"], space)
+    main_path = [layer for layer in space.arch_layers(arch, ImageWorkload(224, 3, 1000)) if layer.R == 3]
+    assert {layer.arithmetic for layer in main_path} == MULTIPLICATION_FREE[name]
+    assert len(main_path) == 16
