@@ -3,11 +3,10 @@
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from pydantic import TypeAdapter, ValidationError
 
 from shiftaddnas.errors import UserError
@@ -51,32 +50,45 @@ def network_data(arch_file: Path, space: dict[str, Any]) -> dict[str, Any]:
 
 
 def _file(name: str, option: str, group: str) -> Path:
-    packaged = Path(str(files("shiftaddnas"))) / "conf"
-    folder = (packaged if packaged.is_dir() else Path(__file__).parents[3] / "conf") / group
+    folder = _shipped(group)
     for file in (Path(name), folder / f"{name}.yaml"):
         if file.is_file():
             return file
-    shipped = ", ".join(sorted(file.relative_to(folder).with_suffix("").as_posix() for file in folder.rglob("*.yaml")))
-    raise UserError(f"{option} {name} is neither a file nor shipped; shipped are {shipped}")
+    known = ", ".join(sorted(file.relative_to(folder).with_suffix("").as_posix() for file in folder.rglob("*.yaml")))
+    raise UserError(f"{option} {name} is neither a file nor shipped; shipped are {known}")
+
+
+def _shipped(group: str) -> Path:
+    packaged = Path(str(files("shiftaddnas"))) / "conf"
+    return (packaged if packaged.is_dir() else Path(__file__).parents[3] / "conf") / group
 
 
 def _space_settings(file: Path) -> dict[str, Any]:
-    content = _mapping(file)
-    if "defaults" in content:
-        with initialize_config_dir(str(file.parent.absolute()), version_base="1.3"):
-            content = OmegaConf.to_container(compose(file.stem))
+    content = OmegaConf.to_container(_config(file))
+    assert isinstance(content, dict)
     found = content.get("space", content)
     return found if isinstance(found, dict) else {}
 
 
-def _mapping(file: Path) -> Any:
+def _config(file: Path) -> DictConfig:
+    """A config and those that its defaults list names, of the same folder or shipped, below it.
+
+    Composing it with Hydra would change global state of Hydra's that fairseq then trips over.
+    """
     try:
-        content = yaml.safe_load(file.read_text(errors="replace"))
-    except yaml.YAMLError as error:
-        raise UserError(f"--space {file} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"--space {file} holds {type(content).__name__}, not the settings of a space")
-    return content
+        config = OmegaConf.load(file)
+    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--space {file} cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(config, DictConfig):
+        raise UserError(f"--space {file} is a list, not the settings of a space")
+    for name in config.pop("defaults", []):
+        if name == "_self_":
+            continue
+        below = next((one for one in (file.parent, _shipped("space")) if (one / f"{name}.yaml").is_file()), None)
+        if below is None:
+            raise UserError(f"--space {file} has {name} in its defaults list, which is no space in its folder or shipped")
+        config = cast(DictConfig, OmegaConf.merge(_config(below / f"{name}.yaml"), config))
+    return config
 
 
 def _num_bits(text: str) -> int:
