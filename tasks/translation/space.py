@@ -101,6 +101,8 @@ class TranslationSpace(Space[Position, TranslationWorkload]):
         UserError: the values contradict each other.
     """
 
+    law = "decisions"  # were all archs equally likely, nearly every one would have the deepest decoder
+
     def __init__(
         self,
         name: str,
@@ -183,13 +185,6 @@ class TranslationSpace(Space[Position, TranslationWorkload]):
 
     def layers(self, term: Term, workload: TranslationWorkload) -> tuple[Layer, ...]:
         return network_layers(cast(TranslationTerm, term), self.shape, workload, self.lowering)
-
-    def sample(self, rng: np.random.Generator, law: Law = "decisions") -> Arch:
-        """A random arch. Were all equally likely, nearly every one would have the deepest decoder."""
-        return super().sample(rng, law)
-
-    def sample_many(self, num: int, rng: np.random.Generator, law: Law = "decisions") -> CodedArchs:
-        return super().sample_many(num, rng, law)
 
     def crossover(self, first: Arch, second: Arch, rng: np.random.Generator) -> Arch:
         """A child that takes each decision from one of its parents, of a layer that only one has from that one."""

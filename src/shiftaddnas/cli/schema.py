@@ -87,7 +87,7 @@ class LatencySettings:
     space: Any = MISSING
     output: str = MISSING
     num_archs: int = MISSING
-    law: str = MISSING
+    law: str | None = MISSING
     batch_size: int = MISSING
     device: str = MISSING
     num_threads: int = MISSING
@@ -106,7 +106,7 @@ class RankSettings:
     logger: Any = MISSING
     paths: Any = MISSING
     num_archs: int = MISSING
-    law: str = MISSING
+    law: str | None = MISSING
     archs_seed: int = MISSING
     supernets: Any = MISSING  # one name or a list of names
     quality: str = MISSING

@@ -37,13 +37,13 @@ class Networks:
         return awaited(lambda: self.run(network), self.device)
 
 
-def sample_archs(space: Space[Any, Any], num_archs: int, rng: np.random.Generator, law: Law) -> list[Arch]:
+def sample_archs(space: Space[Any, Any], num_archs: int, rng: np.random.Generator, law: Law | None) -> list[Arch]:
     """Different random archs; more of them begin with the same ones.
 
     Raises:
         UserError: the law is unknown, the space has fewer, or they were not found within many draws.
     """
-    if law not in get_args(Law):
+    if law is not None and law not in get_args(Law):
         raise UserError(f"law={law} is unknown; allowed: {', '.join(get_args(Law))}")
     if num_archs > space.size():
         raise UserError(f"num_archs={num_archs} is more than the {space.size()} archs of space {space.name}")

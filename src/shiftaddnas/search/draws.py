@@ -18,10 +18,12 @@ class Draws:
     """Draws archs that are feasible and were not drawn before.
 
     Args:
-        law: the law of random archs, see `Space.sample`.
+        law: the law of random archs, see `Space.law`; None: the space's own.
     """
 
-    def __init__(self, space: Space[Any, Any], feasible: Feasibility, rng: np.random.Generator, law: Law) -> None:
+    def __init__(
+        self, space: Space[Any, Any], feasible: Feasibility, rng: np.random.Generator, law: Law | None
+    ) -> None:
         self.feasible = feasible
         self._space = space
         self._rng = rng

@@ -27,7 +27,7 @@ class EvolutionSearcher(GenerationalSearcher):
         num_parents: how many of the best archs of all generations have children.
         num_mutations: mutants in a generation.
         num_crossovers: crossovers in a generation.
-        law: the law of random archs, see `Space.sample`.
+        law: the law of random archs, see `Space.law`; None: the space's own.
 
     Raises:
         UserError: a setting is out of range.
@@ -46,7 +46,7 @@ class EvolutionSearcher(GenerationalSearcher):
         num_crossovers: int = 25,
         mutation_probability: float = 0.2,
         resample_probability: float = 0.2,
-        law: Law = "archs",
+        law: Law | None = None,
     ) -> None:
         super().__init__(space, feasible, rng, law)
         counts = {"population": population, "num_parents": num_parents}
@@ -70,7 +70,7 @@ class EvolutionSearcher(GenerationalSearcher):
         self.num_crossovers = num_crossovers
         self.mutation_probability = mutation_probability
         self.resample_probability = resample_probability
-        self.law: Law = law
+        self.law = law
         self._num_children = 0
         self._num_illegal_children = 0
 

@@ -20,7 +20,9 @@ class GenerationalSearcher(Searcher):
     How many proposals are asked for at a time changes nothing.
     """
 
-    def __init__(self, space: Space[Any, Any], feasible: Feasibility, rng: np.random.Generator, law: Law) -> None:
+    def __init__(
+        self, space: Space[Any, Any], feasible: Feasibility, rng: np.random.Generator, law: Law | None
+    ) -> None:
         super().__init__(space, feasible)
         self.rng = rng
         self.draws = Draws(space, feasible, rng, law)

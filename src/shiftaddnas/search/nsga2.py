@@ -25,7 +25,7 @@ class Nsga2Searcher(GenerationalSearcher):
         population: archs in a generation, and survivors.
         num_generations: generations after the first population.
         mutation_probability: of each decision of a child.
-        law: the law of random archs, see `Space.sample`.
+        law: the law of random archs, see `Space.law`; None: the space's own.
 
     Raises:
         UserError: a setting is out of range, or an objective is no metric of the hardware.
@@ -41,7 +41,7 @@ class Nsga2Searcher(GenerationalSearcher):
         population: int,
         num_generations: int,
         mutation_probability: float = 0.1,
-        law: Law = "archs",
+        law: Law | None = None,
     ) -> None:
         super().__init__(space, feasible, rng, law)
         metrics = [metric.name for metric in feasible.cost.metrics]
@@ -62,7 +62,7 @@ class Nsga2Searcher(GenerationalSearcher):
         self.population = population
         self.num_generations = num_generations
         self.mutation_probability = mutation_probability
-        self.law: Law = law
+        self.law = law
 
     @property
     def num_evaluations(self) -> int:

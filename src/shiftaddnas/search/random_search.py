@@ -16,7 +16,7 @@ class RandomSearcher(GenerationalSearcher):
 
     Args:
         num_archs: how many to propose.
-        law: the law of random archs, see `Space.sample`.
+        law: the law of random archs, see `Space.law`; None: the space's own.
 
     Raises:
         UserError: a setting is out of range.
@@ -29,7 +29,7 @@ class RandomSearcher(GenerationalSearcher):
         rng: np.random.Generator,
         *,
         num_archs: int,
-        law: Law = "archs",
+        law: Law | None = None,
     ) -> None:
         super().__init__(space, feasible, rng, law)
         if num_archs < 1:

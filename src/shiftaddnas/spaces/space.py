@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,9 +42,14 @@ class Space(ABC, Generic[S, W]):
     """What may be chosen. `S` is the state of the walk, `W` the workload that turns terms into layers.
 
     Implementations are plain data: no torch, picklable, and equal when built from the same values.
+
+    Attributes:
+        law: how random archs are drawn where nothing else is said: every arch equally likely, or every option of every
+            decision equally likely.
     """
 
     name: str
+    law: ClassVar[Law] = "archs"
 
     # What an implementation says
 
@@ -152,8 +157,8 @@ class Space(ABC, Generic[S, W]):
         """The number of archs, exactly."""
         return self.automaton.num_archs[0]
 
-    def sample(self, rng: np.random.Generator, law: Law = "archs") -> Arch:
-        """A random arch: every arch equally likely, or every option of every decision equally likely."""
+    def sample(self, rng: np.random.Generator, law: Law | None = None) -> Arch:
+        """A random arch, by the law or by the space's own."""
         decisions, state = [], self.start()
         while (decision := self.decision(state)) is not None:
             choice = self._draw(state, decision, rng, law)
@@ -161,14 +166,14 @@ class Space(ABC, Generic[S, W]):
             state = self.advance(state, choice)
         return Arch(tuple(decisions))
 
-    def _draw(self, state: S, decision: Decision, rng: np.random.Generator, law: Law) -> Choice:
-        if law == "decisions":
+    def _draw(self, state: S, decision: Decision, rng: np.random.Generator, law: Law | None) -> Choice:
+        if (law or self.law) == "decisions":
             return decision.options[rng.integers(len(decision.options))]
         sizes = [self.automaton.num_archs_from(self.advance(state, option)) for option in decision.options]
         total = sum(sizes)
         return decision.options[rng.choice(len(sizes), p=[size / total for size in sizes])]
 
-    def mutate(self, arch: Arch, rng: np.random.Generator, *, probability: float, law: Law = "archs") -> Arch:
+    def mutate(self, arch: Arch, rng: np.random.Generator, *, probability: float, law: Law | None = None) -> Arch:
         """Redraw each mutable decision with this probability, uniformly over its options.
 
         A decision whose parental choice has become illegal is drawn anew.
@@ -257,6 +262,6 @@ class Space(ABC, Generic[S, W]):
         """The same archs as an array; a UserError where one is not of this space."""
         return CodedArchs(self.automaton, self.automaton.paths(archs))
 
-    def sample_many(self, num: int, rng: np.random.Generator, law: Law = "archs") -> CodedArchs:
+    def sample_many(self, num: int, rng: np.random.Generator, law: Law | None = None) -> CodedArchs:
         """As many random archs, each drawn as `sample` does."""
-        return CodedArchs(self.automaton, self.automaton.sample(num, rng, law))
+        return CodedArchs(self.automaton, self.automaton.sample(num, rng, law or self.law))
