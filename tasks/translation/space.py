@@ -13,7 +13,7 @@ import numpy as np
 
 from shiftaddnas.errors import UserError
 from shiftaddnas.hardware.layer import Layer
-from shiftaddnas.spaces import Arch, Choice, CodedArchs, Decision, Law, Space, Term
+from shiftaddnas.spaces import Arch, Choice, Decision, Space, Term
 from tasks.translation.arch_yaml import read_arch_yaml
 from tasks.translation.choices import DecoderChoices, EncoderChoices, check_choices
 from tasks.translation.config import (
