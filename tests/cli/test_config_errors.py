@@ -20,6 +20,7 @@ SEARCH = {
     "wrong target": ("sharing._target_=shiftaddnas.sharing.Nothing", ["shiftaddnas.sharing.Nothing"]),
     "impossible budget": ("search.max_energy_mj=1e-9", ["search.max_energy_mj=1e-09", "allow at least that"]),
     "unknown objective": ("objective=area_mm2", ["objective=area_mm2 is no metric", "energy_mj, latency_ms"]),
+    "unknown score": ("score=loss", ["score=loss is no score of task digits", "allowed: accuracy"]),
     "unknown limit": ("+search.max_cost=1", ["search.max_cost", "energy_mj (mJ)"]),
     "unfitting space": ("space=hytra_hybrid", ["images of 8 pixels", "32"]),
     "missing checkpoint": ("ckpt=none.ckpt", ["none.ckpt does not exist"]),

@@ -33,6 +33,8 @@ def test_axes_have_units(search_folder):
     run.results["metric"] = {"name": "loss", "unit": "", "maximize": False}
     run.results["objective"] = "num_params"
     assert axis_titles(run) == ("params", "supernet loss")
+    run.results["score"] = "released_objective"
+    assert axis_titles(run) == ("params", "supernet released objective")
 
 
 def test_wide_ranges_are_logarithmic():

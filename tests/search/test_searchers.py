@@ -226,7 +226,7 @@ def test_wrong_settings_are_refused(change: dict[str, Any], message: str) -> Non
 
 @pytest.mark.parametrize(
     ("name", "num_evaluations"),
-    [("evolution", 80), ("evolution_paper", 1050), ("random", 80)],
+    [("evolution", 80), ("evolution_paper", 1050), ("evolution_translation", 3750), ("random", 80)],
 )
 def test_presets_build_searchers(name: str, num_evaluations: int) -> None:
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
@@ -244,6 +244,13 @@ def test_the_paper_preset_is_the_papers() -> None:
     names = ("population", "num_generations", "num_parents", "num_mutations", "num_crossovers")
     assert [config[name] for name in names] == [50, 20, 10, 25, 25]
     assert config.mutation_probability == config.resample_probability == 0.2
+
+
+def test_the_preset_for_translation_is_the_papers() -> None:
+    config: Any = OmegaConf.load(CONF / "search" / "evolution_translation.yaml")
+    names = ("population", "num_generations", "num_parents", "num_mutations", "num_crossovers")
+    assert [config[name] for name in names] == [125, 29, 25, 50, 50]
+    assert (config.mutation_probability, config.resample_probability) == (0.3, 0.0)
 
 
 class Repeating(RandomSearcher):

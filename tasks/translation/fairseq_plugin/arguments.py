@@ -53,5 +53,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--positions",
         choices=get_args(Positions),
         default=default.positions,
-        help="sinusoids of the network's width, or the super-transformer's first ones, as released checkpoints have them",
+        help="sinusoids of the network's width, or the super-transformer's first ones, as in released checkpoints",
     )

@@ -20,6 +20,7 @@ PARTS: dict[str, TypeAdapter[Any]] = {
     "shape": TypeAdapter(SuperShape),
     "encoder": TypeAdapter(EncoderChoices),
     "decoder": TypeAdapter(DecoderChoices),
+    "num_bits": TypeAdapter(tuple[int, ...]),
 }
 
 
@@ -44,7 +45,8 @@ def read_network(arch: str, space: str) -> dict[str, Any]:
 def network_data(arch_file: Path, space: dict[str, Any]) -> dict[str, Any]:
     """The same, of a file and a space's settings."""
     text = arch_file.read_text(errors="replace")
-    built = _space(space, _num_bits(text))
+    bits = _num_bits(text) or space.get("num_bits", [FULL_PRECISION])
+    built = _space(space | {"num_bits": bits})
     arch = built.read_notation(text) or built.arch(read_choices(arch_file))
     return {"network": write_arch_yaml(built.config(arch)), "super_shape": asdict(built.shape)}
 
@@ -64,8 +66,7 @@ def _shipped(group: str) -> Path:
 
 
 def _space_settings(file: Path) -> dict[str, Any]:
-    content = OmegaConf.to_container(_config(file))
-    assert isinstance(content, dict)
+    content = cast(dict[str, Any], OmegaConf.to_container(_config(file)))
     found = content.get("space", content)
     return found if isinstance(found, dict) else {}
 
@@ -84,24 +85,15 @@ def _config(file: Path) -> DictConfig:
     for name in config.pop("defaults", []):
         if name == "_self_":
             continue
-        below = next((one for one in (file.parent, _shipped("space")) if (one / f"{name}.yaml").is_file()), None)
+        candidates = (folder / f"{name}.yaml" for folder in (file.parent, _shipped("space")))
+        below = next((one for one in candidates if one.is_file() and one != file), None)
         if below is None:
-            raise UserError(f"--space {file} has {name} in its defaults list, which is no space in its folder or shipped")
-        config = cast(DictConfig, OmegaConf.merge(_config(below / f"{name}.yaml"), config))
+            raise UserError(f"--space {file}: its defaults list has {name}, which is neither beside it nor shipped")
+        config = cast(DictConfig, OmegaConf.merge(_config(below), config))
     return config
 
 
-def _num_bits(text: str) -> int:
-    """Of the network in a text; how it is trained is for the arch to say, not for the space."""
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return FULL_PRECISION  # told where the arch is read
-    bits = content.get("num_bits") if isinstance(content, dict) else None
-    return bits if type(bits) is int and bits != -1 else FULL_PRECISION
-
-
-def _space(settings: dict[str, Any], num_bits: int) -> TranslationSpace:
+def _space(settings: dict[str, Any]) -> TranslationSpace:
     parts: dict[str, Any] = {}
     for name, adapter in PARTS.items():
         try:
@@ -110,4 +102,14 @@ def _space(settings: dict[str, Any], num_bits: int) -> TranslationSpace:
             first = error.errors()[0]
             place = ".".join(map(str, (name, *first["loc"])))
             raise UserError(f"the space is none of transformers, its {place} is wrong: {first['msg']}") from None
-    return TranslationSpace(str(settings.get("name")), num_bits=(num_bits,), **parts)
+    return TranslationSpace(str(settings.get("name")), **parts)
+
+
+def _num_bits(text: str) -> list[int]:
+    """Those that a network names: how it is trained is for the network to say, whatever its space has."""
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return []  # told where the arch is read
+    bits = content.get("num_bits") if isinstance(content, dict) else None
+    return [FULL_PRECISION if bits == -1 else bits] if type(bits) is int else []

@@ -37,7 +37,7 @@ class RegisteredTransformer(BaseFairseqModel):  # type: ignore[misc]  # fairseq 
         return network_of(args, task.target_dictionary)
 
 
-@register_model_architecture(MODEL_NAME, MODEL_NAME)
+@register_model_architecture(MODEL_NAME, MODEL_NAME)  # type: ignore[untyped-decorator]
 def read_files(args: argparse.Namespace) -> None:
     """Put what the files say into the arguments, where a checkpoint has not brought it along."""
     if not hasattr(args, "network"):
