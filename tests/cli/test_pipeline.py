@@ -225,6 +225,8 @@ def test_a_network_learns_two_batches_by_heart(tmp_path: Path) -> None:
 
 
 def test_interrupting_is_no_crash(tmp_path: Path) -> None:
+    # A shell's background job ignores interrupts, and so would what it starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         command("train.py", "trainer.max_epochs=500", "logger.mode=disabled"),
         cwd=tmp_path,
@@ -233,11 +235,15 @@ def test_interrupting_is_no_crash(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 200
-    while not list(tmp_path.glob("runs/digits/*/resume/supernet.ckpt")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    signal.signal(signal.SIGINT, before)
+    try:
+        deadline = time.monotonic() + 200
+        while not list(tmp_path.glob("runs/digits/*/resume/supernet.ckpt")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert "goes on where it stopped" in errors

@@ -1,6 +1,7 @@
 import json
 import os
 import sys
+import time
 
 import pytest
 import wandb
@@ -79,9 +80,11 @@ def test_offline_run_is_whole_quiet_and_inside_its_folder(tmp_path, elsewhere, w
     assert {path.name for path in folder.iterdir()} == {"wandb", "arch.yaml", "pareto.png"}
 
     (stored,) = folder.glob("wandb/offline-run-*-abc-1/run-abc-1.wandb")
-    written = stored.read_bytes()
-    for text in (b"retrain/abc/train/loss", b"retrain/abc/step", b"arch.yaml", b"accuracy"):
-        assert text in written
+    texts = (b"retrain/abc/train/loss", b"retrain/abc/step", b"arch.yaml", b"accuracy")
+    deadline = time.monotonic() + 60  # W&B's own process writes behind
+    while (missing := [text for text in texts if text not in stored.read_bytes()]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not missing
     (table,) = folder.glob("wandb/offline-run-*/files/media/table/search/candidates*.json")
     content = json.loads(table.read_text())
     (picture,) = folder.glob("wandb/offline-run-*/files/media/images/pictures/pareto_*.png")
