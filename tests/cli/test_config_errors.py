@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from commands import failed_in_one_line, run
+from commands import failed_in_one_line, run_forked
 
 SEARCH = {
     "misspelt key": ("trainer.max_epoch=3", ["trainer.max_epoch is not a setting", "did you mean trainer.max_epochs?"]),
@@ -35,7 +35,7 @@ SEARCH = {
 @pytest.mark.parametrize("mistake", SEARCH)
 def test_a_mistake_is_named_in_one_line(mistake: str, tmp_path: Path) -> None:
     override, messages = SEARCH[mistake]
-    line = failed_in_one_line(run("search.py", override, folder=tmp_path))
+    line = failed_in_one_line(run_forked("search.py", override, folder=tmp_path))
     for message in messages:
         assert message in line
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -57,7 +57,7 @@ def test_a_mistake_in_training_is_named_in_one_line(mistake: str, tmp_path: Path
     (tmp_path / "broken.ckpt").write_bytes(b"PK\x03\x04 this was a checkpoint")
     before = {path for path in tmp_path.rglob("*") if path.is_file()}
     override, messages = TRAIN[mistake]
-    line = failed_in_one_line(run("train.py", override, folder=tmp_path))
+    line = failed_in_one_line(run_forked("train.py", override, folder=tmp_path))
     for message in messages:
         assert message in line
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == before

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from commands import environment, failed_in_one_line, only_run, run, succeeded
+from commands import environment, failed_in_one_line, only_run, run, run_forked, succeeded
 
 from shiftaddnas.export import IntegerNetwork, OnnxNetwork
 from tasks.image_classification import DigitsData
@@ -130,7 +130,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_mistake_is_named_in_one_line(mistake: str, runs: Path) -> None:
     before = sorted(runs.rglob("*"))
     arguments, message = MISTAKES[mistake]
-    assert message in failed_in_one_line(export(*arguments, folder=runs))
+    assert message in failed_in_one_line(run_forked("shiftaddnas", "export", *arguments, folder=runs))
     assert sorted(runs.rglob("*")) == before
 
 

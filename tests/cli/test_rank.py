@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from commands import command, environment, failed_in_one_line, run, succeeded
+from commands import command, environment, failed_in_one_line, run, run_forked, succeeded
 from scipy import stats
 
 from composed import built, compose
@@ -207,7 +207,8 @@ MISTAKES = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_named_in_one_line_and_nothing_left_behind(mistake: str, supernets: Path, tmp_path: Path) -> None:
     overrides, messages = MISTAKES[mistake]
-    line = failed_in_one_line(shiftaddnas(*FAST, f"supernets={supernets}/shared", *overrides, folder=tmp_path))
+    done = run_forked("shiftaddnas", *FAST, f"supernets={supernets}/shared", *overrides, folder=tmp_path)
+    line = failed_in_one_line(done)
     for message in messages:
         assert message in line
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import timm
 import torch
-from commands import command, environment, failed_in_one_line, only_run, run, succeeded
+from commands import command, environment, failed_in_one_line, only_run, run, run_forked, succeeded
 
 from tasks.image_classification import DigitsData
 
@@ -74,7 +74,7 @@ def test_settings_of_a_model_reach_it(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_are_one_line(arguments: tuple[str, ...], says: str, tmp_path: Path) -> None:
-    assert says in failed_in_one_line(run("train.py", *arguments, *SMALL, folder=tmp_path))
+    assert says in failed_in_one_line(run_forked("train.py", *arguments, *SMALL, folder=tmp_path))
     assert not list(tmp_path.glob("runs/digits/*/results.json"))
 
 
@@ -160,5 +160,5 @@ def kill_when_there_is_a_checkpoint(arguments: tuple[str, ...], folder: Path) ->
     ],
 )
 def test_mistakes_in_a_recipe_are_one_line(arguments: tuple[str, ...], says: str, tmp_path: Path) -> None:
-    assert says in failed_in_one_line(run("train.py", *arguments, *SMALL, folder=tmp_path))
+    assert says in failed_in_one_line(run_forked("train.py", *arguments, *SMALL, folder=tmp_path))
     assert not list(tmp_path.glob("runs/digits/*/results.json"))

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from commands import command, environment, failed_in_one_line, run, succeeded
+from commands import command, environment, failed_in_one_line, run, run_forked, succeeded
 
 ARCH = """
 num_bits: 32
@@ -94,7 +94,7 @@ def test_a_file_and_standard_input_are_translated_line_by_line(trained: Path) ->
     ],
 )
 def test_mistakes_are_one_line(trained: Path, options: tuple[str, ...], what: str) -> None:
-    assert what in failed_in_one_line(run("shiftaddnas", "translate", *options, folder=trained))
+    assert what in failed_in_one_line(run_forked("shiftaddnas", "translate", *options, folder=trained))
 
 
 @pytest.mark.parametrize(
@@ -105,4 +105,4 @@ def test_mistakes_are_one_line(trained: Path, options: tuple[str, ...], what: st
     ],
 )
 def test_a_space_of_the_other_kind_is_one_line(trained: Path, options: tuple[str, ...], what: str) -> None:
-    assert what in failed_in_one_line(run("train.py", *options, "debug=fast", folder=trained))
+    assert what in failed_in_one_line(run_forked("train.py", *options, "debug=fast", folder=trained))
