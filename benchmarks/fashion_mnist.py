@@ -1,44 +1,30 @@
 """The tables of docs/results/fashion_mnist.md, from the run folders of the study.
 
-`python benchmarks/fashion_mnist.py STUDY SUPERNETS SEARCHES UNIFORM` prints Markdown. STUDY is the folder that
-`shiftaddnas rank` made; the others hold run folders, at any depth: of supernets, of searches, and of networks of one
-operator.
+`python benchmarks/fashion_mnist.py STUDY SUPERNETS SEARCHES UNIFORM PICTURE` prints Markdown and draws PICTURE, of the
+networks' energy and accuracy. STUDY is the folder that `shiftaddnas rank` made; the others hold run folders, at any
+depth: of supernets, of searches, and of networks of one operator.
 """
 
 import json
-import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
+from study import SEARCHERS, Results, mean_and_range, results_below, searcher_of, table
+
+from shiftaddnas.report.palette import INK, SERIES
+from shiftaddnas.report.picture import write_picture
 
 SCHEMES = ("independent", "shared", "quantile", "heterogeneous")
-SEARCHERS = {"EvolutionSearcher": "evolution", "RandomSearcher": "random"}
-Results = Mapping[str, Any]
-
-
-def results_below(folder: Path) -> list[tuple[Path, Results]]:
-    return [(path.parent, json.loads(path.read_text())) for path in sorted(folder.rglob("results.json"))]
-
-
-def percent(values: Iterable[float]) -> str:
-    """The mean, and the least and the greatest, in percent."""
-    shares = [100 * value for value in values]
-    return f"{statistics.fmean(shares):.2f} ({min(shares):.2f} to {max(shares):.2f})"
+UNIFORM = {"C": "all-conv", "S": "all-shift", "A": "all-add"}
+LOWEST = 81.0  # of the picture, in percent
+Found = dict[tuple[str, str], list[Results]]
 
 
 def interval(value: Mapping[str, float]) -> str:
     return f"{value['value']:.2f} [{value['low']:.2f}, {value['high']:.2f}]"
-
-
-def table(title: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    print(f"| {' | '.join(title)} |\n|{'---|' + '--:|' * (len(title) - 1)}")
-    for row in rows:
-        print(f"| {' | '.join(row)} |")
-    print()
 
 
 def ranking(study: Results, supernets: Mapping[str, list[Results]]) -> None:
@@ -69,41 +55,71 @@ def ranking(study: Results, supernets: Mapping[str, list[Results]]) -> None:
     )
 
 
-def networks(searches: list[tuple[Path, Results]], uniform: list[Results]) -> None:
+def found_networks(searches: Path) -> Found:
+    """The results of the searches, by scheme and searcher."""
+    found: Found = defaultdict(list)
+    for folder, results in results_below(searches):
+        found[results["sharing"], searcher_of(folder)].append(results)
+    return found
+
+
+def networks(found: Found, alone: Mapping[str, list[Results]]) -> None:
     """What the searches found, beside networks of one operator."""
-    found: dict[tuple[str, str], list[Results]] = defaultdict(list)
-    for folder, search in searches:
-        searcher = yaml.safe_load((folder / "config.yaml").read_text())["search"]["_target_"]
-        found[search["sharing"], SEARCHERS[searcher.rpartition(".")[2]]].append(search)
     rows = []
     for scheme in SCHEMES:
         for searcher in SEARCHERS.values():
-            runs = found[scheme, searcher]
-            if runs:
-                rows.append(_row(f"{scheme}, {searcher}", [run["winner"] for run in runs], runs))
-    for role, title in (("all_multiplication", "all-multiplication"), ("all_cheap", "all-cheap")):
-        runs = [run for group in found.values() for run in group if role in run["baselines"]]
-        rows.append(_row(f"{title}, of the winners' shapes", [run["baselines"][role] for run in runs], None))
-    alone: dict[str, list[Results]] = defaultdict(list)
-    for run in uniform:
-        alone[run["label"]].append(run)
-    rows += [_row(label, runs, None) for label, runs in alone.items()]
-    table(["network", "runs", "test accuracy (%)", "energy (mJ)", "supernet score (%)"], rows)
+            if runs := found[scheme, searcher]:
+                rows.append(_row(f"{scheme}, {searcher}", [run["winner"] for run in runs]))
+    for role in ("all_multiplication", "all_cheap"):
+        title = f"{role.replace('_', '-')}, of the winners' shapes"
+        rows.append(_row(title, [run["baselines"][role] for runs in found.values() for run in runs]))
+    rows += [_row(label, runs) for label, runs in alone.items()]
+    table(["network", "runs", "test accuracy (%)", "energy (mJ)", "score in the supernet (%)"], rows)
 
 
-def _row(title: str, entries: Sequence[Results], searches: Sequence[Results] | None) -> list[str]:
-    energies = [entry["costs"]["energy_mj"] for entry in entries]
-    energy = f"{statistics.fmean(energies):.3f} ({min(energies):.3f} to {max(energies):.3f})"
-    scores = "" if searches is None else percent(search["winner"]["score"] for search in searches)
-    return [title, str(len(entries)), percent(entry["test"]["accuracy"] for entry in entries), energy, scores]
+def _row(title: str, entries: Sequence[Results]) -> list[str]:
+    accuracy = mean_and_range((100 * entry["test"]["accuracy"] for entry in entries), 2)
+    energy = mean_and_range((entry["costs"]["energy_mj"] for entry in entries), 3)
+    scores = [100 * entry["score"] for entry in entries if "score" in entry]
+    return [title, str(len(entries)), accuracy, energy, mean_and_range(scores, 2) if scores else ""]
 
 
-def main(study: str, supernets: str, searches: str, uniform: str) -> None:
+def draw(path: Path, found: Found, alone: Mapping[str, list[Results]]) -> None:
+    """A picture of the same networks: energy and test accuracy."""
+
+    def scatter(axes: Any, entries: Sequence[Results], color: str, marker: str, label: str, **style: Any) -> None:
+        x = [entry["costs"]["energy_mj"] for entry in entries]
+        y = [100 * entry["test"]["accuracy"] for entry in entries]
+        where = " (below)" if max(y) < LOWEST else ""
+        axes.scatter(x, y, c=color, marker=marker, label=label + where, **style)
+
+    def figure(figure: Any) -> None:
+        axes = figure.add_subplot()
+        for scheme, (color, _) in zip(SCHEMES, SERIES, strict=False):
+            for searcher, marker in zip(SEARCHERS.values(), "o^", strict=True):
+                winners = [run["winner"] for run in found[scheme, searcher]]
+                scatter(axes, winners, color, marker, f"{scheme}, {searcher}", s=36)
+        for (label, runs), marker in zip(alone.items(), "sDv", strict=True):
+            scatter(axes, runs, INK, marker, label, s=24)
+        axes.set_ylim(bottom=LOWEST)
+        axes.set_xlabel("energy (mJ)")
+        axes.set_ylabel("test accuracy, trained alone (%)")
+        figure.legend(loc="outside right upper", fontsize=8)
+
+    write_picture(path, (7.5, 4.5), figure)
+
+
+def main(study: str, supernets: str, searches: str, uniform: str, picture: str) -> None:
     by_scheme: dict[str, list[Results]] = defaultdict(list)
     for _, supernet in results_below(Path(supernets)):
         by_scheme[supernet["sharing"]].append(supernet)
     ranking(json.loads((Path(study) / "results.json").read_text()), by_scheme)
-    networks(results_below(Path(searches)), [results for _, results in results_below(Path(uniform))])
+    alone: dict[str, list[Results]] = defaultdict(list)
+    for _, results in results_below(Path(uniform)):
+        alone[UNIFORM[results["label"][0]]].append(results)
+    found = found_networks(Path(searches))
+    networks(found, alone)
+    draw(Path(picture), found, alone)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-"""How fast a supernet of the paper's scheme trains, beside the same one with the published map and adder formulas.
+"""How fast supernets train: by sharing scheme, and beside the published map and adder formulas.
 
-`python benchmarks/supernet.py` prints Markdown. Both ways train the same archs in turns in one process: ours, and a
-loop over the bins of the map with the L1 distance as a broadcast difference. A step is forward, loss, regularizer,
-backward and AdamW. The second part is one such step of the paper's space at full width.
+`python benchmarks/supernet.py` prints Markdown. A step is forward, loss, regularizer, backward and AdamW. What is
+compared trains the same archs of `space=fashion_mnist` in turns in one process: first the sharing schemes, then the
+paper's scheme as it is here and by the published formulas, which are a loop over the bins of the map and the L1
+distance as a broadcast difference. The last part is one step of the paper's space at full width.
 """
 
 import os
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -23,26 +24,20 @@ from torch import Tensor
 
 from shiftaddnas.cli.app import config_folder
 from shiftaddnas.cli.build import build
-from shiftaddnas.sharing import Heterogeneous
+from shiftaddnas.sharing import Heterogeneous, Independent, Quantile, Shared, WeightSharing
 from shiftaddnas.spaces import Arch
 from tasks.image_classification import HybridSpace
-from tasks.image_classification.layers import ImageWorkload, Level, Stem
+from tasks.image_classification.layers import ImageWorkload
 from tasks.image_classification.supernet import HybridSupernet
 
 NUM_ARCHS = 7
-BATCH = 16
-DEPTHS = [[2, 2, 4], [2, 3, 3], [1, 3, 4]]
-CHEAP = ("conv", "add", "shift")
+BATCH = 16  # of the comparison with the published formulas
+ROUNDS = 5
+SCHEMES: tuple[type[WeightSharing], ...] = (Independent, Shared, Quantile, Heterogeneous)
 
 
-def middle_space() -> HybridSpace:
-    """For images of 28 pixels."""
-    levels = [Level(1, 32, CHEAP), Level(2, 64, CHEAP), Level(4, 128, ("attention", *CHEAP))]
-    return HybridSpace("middle", Stem(32, 3, 1, pool=False), levels, 8, DEPTHS, head_dim=16)
-
-
-def paper_space() -> HybridSpace:
-    config = OmegaConf.load(config_folder() / "space" / "hytra_hybrid.yaml")
+def shipped_space(name: str) -> HybridSpace:
+    config = OmegaConf.load(config_folder() / "space" / f"{name}.yaml")
     space: HybridSpace = build(OmegaConf.to_container(config), "space")
     return space
 
@@ -72,24 +67,48 @@ def training_step(net: HybridSupernet, optimizer: torch.optim.Optimizer, arch: A
     optimizer.step()
 
 
-def setting(space: HybridSpace, workload: ImageWorkload, batch: int) -> tuple[HybridSupernet, Any, Tensor, Tensor]:
+def setting(
+    space: HybridSpace, workload: ImageWorkload, batch: int, sharing: WeightSharing
+) -> tuple[HybridSupernet, Any, Tensor, Tensor]:
     torch.manual_seed(0)
-    net = HybridSupernet(space, workload, Heterogeneous())
+    net = HybridSupernet(space, workload, sharing)
     x = torch.randn(batch, workload.in_channels, workload.image_size, workload.image_size)
     return net, torch.optim.AdamW(net.parameters()), x, torch.randint(workload.num_classes, (batch,))
+
+
+def by_scheme(space: HybridSpace, archs: Sequence[Arch], batch: int) -> Iterator[str]:
+    """Steps over the archs, the schemes in turns; of every scheme and arch the fastest round counts."""
+    yield f"\nBy sharing scheme, 28x28 images, batch {batch}, {len(archs)} archs\n"
+    yield "| sharing | parameters | images/s |"
+    yield "|---|--:|--:|"
+    settings = {scheme: setting(space, ImageWorkload(28, 1, 10), batch, scheme()) for scheme in SCHEMES}
+    fastest = dict.fromkeys(SCHEMES, 0.0)
+    for arch in archs:
+        steps = {}
+        for scheme, (net, optimizer, x, y) in settings.items():
+            steps[scheme] = partial(training_step, net, optimizer, arch, x, y)
+            steps[scheme]()
+        rounds = [{scheme: seconds(step) for scheme, step in steps.items()} for _ in range(ROUNDS)]
+        for scheme in SCHEMES:
+            fastest[scheme] += min(times[scheme] for times in rounds)
+    for scheme, (net, *_) in settings.items():
+        rate = batch * len(archs) / fastest[scheme]
+        yield f"| {scheme.name} | {sum(p.numel() for p in net.parameters()):,} | {rate:.0f} |"
 
 
 def report() -> Iterator[str]:
     yield f"{datetime.now(UTC):%Y-%m-%d}, threads: {torch.get_num_threads()}, torch {torch.__version__}, " + (
         f"load {os.getloadavg()[0]:.1f}."
     )
-    space = middle_space()
-    net, optimizer, x, y = setting(space, ImageWorkload(28, 1, 10), BATCH)
-    yield f"\nTraining steps, 28x28 images, batch {BATCH}, {sum(p.numel() for p in net.parameters()):,} parameters\n"
-    yield "| arch | ours, ms | published formulas, ms | ratio |"
-    yield "|---|--:|--:|--:|"
+    space = shipped_space("fashion_mnist")
     rng = np.random.default_rng(0)
     archs = [space.sample(rng) for _ in range(NUM_ARCHS)]
+    yield from by_scheme(space, archs, 64)
+
+    net, optimizer, x, y = setting(space, ImageWorkload(28, 1, 10), BATCH, Heterogeneous())
+    yield f"\nBeside the published formulas, 28x28 images, batch {BATCH}\n"
+    yield "| arch | ours, ms | published formulas, ms | ratio |"
+    yield "|---|--:|--:|--:|"
     found = []
     for arch in archs:
         step = partial(training_step, net, optimizer, arch, x, y)
@@ -103,8 +122,8 @@ def report() -> Iterator[str]:
     yield f"| all | {1e3 * total_ours:.0f} | {1e3 * total_theirs:.0f} | {total_theirs / total_ours:.1f} |"
     yield f"\nMedian ratio over the archs: {statistics.median(theirs / ours for ours, theirs in found):.1f}."
 
-    space = paper_space()
-    net, optimizer, x, y = setting(space, ImageWorkload(224, 3, 100), 2)
+    space = shipped_space("hytra_hybrid")
+    net, optimizer, x, y = setting(space, ImageWorkload(224, 3, 100), 2, Heterogeneous())
     arch = space.sample(np.random.default_rng(0))
     step = partial(training_step, net, optimizer, arch, x, y)
     peak = peak_mib(step)

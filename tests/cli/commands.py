@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["shiftaddnas.cli.session", "shiftaddnas.search.callback", "tasks.image_classification"])
+FORKS.set_forkserver_preload(["shiftaddnas.cli.training", "shiftaddnas.search.callback", "tasks.image_classification"])
 
 
 def command(script: str, *arguments: str) -> list[str]:

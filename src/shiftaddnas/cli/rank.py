@@ -87,7 +87,7 @@ def _prepare(session: "Session", supernets: "list[SupernetFile]") -> None:
 
 
 def _check_same(supernet: "SupernetFile", config: Any) -> None:
-    from shiftaddnas.cli.session import difference
+    from shiftaddnas.cli.components import difference
 
     for key in ("task", "space"):
         differs = difference(_without(supernet.config[key]), _without(config[key]), key)

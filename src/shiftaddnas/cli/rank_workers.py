@@ -29,7 +29,7 @@ def make_training(settings: Mapping[str, Any]) -> "StandaloneTraining":
     from functools import partial
 
     from shiftaddnas.cli.build import build
-    from shiftaddnas.cli.session import quiet
+    from shiftaddnas.cli.quiet import quiet
     from shiftaddnas.ranking import StandaloneTraining
 
     quiet()
@@ -45,7 +45,7 @@ def make_training(settings: Mapping[str, Any]) -> "StandaloneTraining":
 def make_scoring(settings: Mapping[str, Any]) -> "SupernetScoring":
     """What scores archs in supernets, on the device that the trainer would take."""
     from shiftaddnas.cli.build import build
-    from shiftaddnas.cli.session import quiet
+    from shiftaddnas.cli.quiet import quiet
     from shiftaddnas.ranking import SupernetScoring
 
     quiet()

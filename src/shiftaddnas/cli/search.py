@@ -20,10 +20,12 @@ def main() -> None:
 
 def run(config: DictConfig) -> float | None:
     """One search, from config to results.json; the winner's score, for sweepers that optimise it."""
-    from shiftaddnas.cli.session import is_main_process, open_session
+    from shiftaddnas.cli.session import open_session
+    from shiftaddnas.cli.training import prepare_training
     from shiftaddnas.report import print_summary
+    from shiftaddnas.tracking.rank import is_main_process
 
-    with open_session(config) as (session, state):
+    with open_session(config, prepare_training) as (session, state):
         if state != "finished":
             searcher = _searcher(session)
             supernet, records = _searched_supernet(session, searcher)
@@ -51,6 +53,7 @@ def _searcher(session: "Session") -> "Searcher":
 
 def _searched_supernet(session: "Session", searcher: "Searcher") -> "tuple[Supernet, list[Record]]":
     """The supernet with its records: loaded where it is trained already, else trained and searched in one go."""
+    from shiftaddnas.cli.training import fit_supernet
     from shiftaddnas.search import read_records
     from shiftaddnas.search.callback import SearchCallback
 
@@ -62,7 +65,7 @@ def _searched_supernet(session: "Session", searcher: "Searcher") -> "tuple[Super
     supernet = session.supernet()
     callback = SearchCallback(lambda _: _search(session, searcher, supernet))
     with session.timed("supernet"):
-        session.fit_supernet(supernet, [callback])
+        fit_supernet(session, supernet, [callback])
     # The main process has searched while the others waited.
     return supernet, callback.records or read_records(session.folder.search_log)
 
@@ -92,10 +95,10 @@ def _finish(session: "Session", searcher: "Searcher", supernet: "Supernet", reco
     """Retrain the winner and, of the same shape, the networks that only multiply and that hardly do; record it all."""
     from dataclasses import asdict
 
-    from shiftaddnas.cli.session import is_main_process
     from shiftaddnas.report import write_pareto
     from shiftaddnas.search import best
     from shiftaddnas.spaces import as_choice, write_arch
+    from shiftaddnas.tracking.rank import is_main_process
 
     folder, space = session.folder, session.space
     record = best(records, session.task.maximize)
@@ -133,7 +136,7 @@ def _finish(session: "Session", searcher: "Searcher", supernet: "Supernet", reco
             },
             "winner": networks.pop("winner") | {"score": record.score},
             "baselines": networks,
-            "retrain_command": session.retrain_command(),
+            "retrain_command": _retrain_command(session),
         }
     )
 
@@ -143,6 +146,8 @@ def _trained_alone(session: "Session", winner: "Arch") -> dict[str, dict[str, An
 
     A baseline that the cost model fails on is left out.
     """
+    from shiftaddnas.cli.training import retrain
+
     space = session.space
     archs = {
         "winner": winner,
@@ -158,7 +163,7 @@ def _trained_alone(session: "Session", winner: "Arch") -> dict[str, dict[str, An
         elif costs:
             final = session.folder.best_subnet if role == "winner" else session.folder.baseline(role)
             with session.timed("retrain"):
-                test = session.retrained(arch, f"retrain/{role}", final)
+                test = retrain(session, arch, f"retrain/{role}", final)
             networks[role] = {
                 "arch_id": arch.id,
                 "label": space.describe(arch),
@@ -167,3 +172,14 @@ def _trained_alone(session: "Session", winner: "Arch") -> dict[str, dict[str, An
                 "costs": costs,
             }
     return networks
+
+
+def _retrain_command(session: "Session") -> str:
+    """The command that does for the winner what the search did."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from shiftaddnas.cli.repeat import train_command
+
+    trainer = session.config["trainer"] | {"max_epochs": session.config["retrain"]["max_epochs"]}
+    settings = {**session.config, "trainer": trainer}
+    return train_command(settings, HydraConfig.get().runtime.choices, str(session.folder.best_arch))

@@ -16,10 +16,12 @@ def main() -> None:
 
 def run(config: DictConfig) -> float | None:
     """One training, from config to results.json; its score, for sweepers that optimise it."""
-    from shiftaddnas.cli.session import is_main_process, open_session
+    from shiftaddnas.cli.session import open_session
+    from shiftaddnas.cli.training import prepare_training
     from shiftaddnas.report import print_training_summary
+    from shiftaddnas.tracking.rank import is_main_process
 
-    with open_session(config) as (session, state):
+    with open_session(config, prepare_training) as (session, state):
         if state != "finished":
             if session.config["model"] is not None:
                 _train_model(session)
@@ -35,18 +37,20 @@ def run(config: DictConfig) -> float | None:
 
 
 def _train_supernet(session: "Session") -> None:
+    from shiftaddnas.cli.training import fit_supernet, validate_supernet
+
     if session.optimization.ema_decay is not None:
         session.console.print("note: optim.ema_decay averages single networks; a supernet is trained without")
     supernet = session.supernet_or_loaded()
     with session.timed("supernet"):
-        session.fit_supernet(supernet)
+        fit_supernet(session, supernet)
     session.wandb.log_artifact(session.folder.supernet, type="model")
     session.write_results(
         {
             "kind": "supernet",
             "sharing": session.sharing.name,
             "num_params": sum(parameter.numel() for parameter in supernet.parameters()),
-            "val": session.validate_supernet(supernet),
+            "val": validate_supernet(session, supernet),
             "checkpoint": session.folder.supernet.name,
         }
     )
@@ -54,8 +58,9 @@ def _train_supernet(session: "Session") -> None:
 
 def _train_subnet(session: "Session") -> None:
     from shiftaddnas.cli.archs import find_arch
-    from shiftaddnas.cli.session import is_main_process
+    from shiftaddnas.cli.training import fit_subnet
     from shiftaddnas.spaces import write_arch
+    from shiftaddnas.tracking.rank import is_main_process
 
     arch = find_arch(session.config["arch"], session.space)
     inherits = session.config["ckpt"] is not None
@@ -63,7 +68,7 @@ def _train_subnet(session: "Session") -> None:
     if is_main_process():
         write_arch(arch, session.folder.arch)
     with session.timed("subnet"):
-        test = session.fit_subnet(network, "subnet", session.folder.subnet)
+        test = fit_subnet(session, network, "subnet", session.folder.subnet)
     session.wandb.log_artifact(session.folder.arch, type="arch")
     session.wandb.log_artifact(session.folder.subnet, type="model")
     session.write_results(
@@ -82,10 +87,11 @@ def _train_subnet(session: "Session") -> None:
 
 def _train_model(session: "Session") -> None:
     from shiftaddnas.cli.model import shown
+    from shiftaddnas.cli.training import fit_subnet
 
     network = session.model
     with session.timed("subnet"):
-        test = session.fit_subnet(network, "subnet", session.folder.subnet)
+        test = fit_subnet(session, network, "subnet", session.folder.subnet, average=session.model_average)
     session.wandb.log_artifact(session.folder.subnet, type="model")
     session.write_results(
         {

@@ -28,7 +28,7 @@ def run(config: DictConfig) -> None:
     if settings["block"] < 1:
         raise UserError(f"block={settings['block']}; give a whole number of lines, at least 1")
 
-    from shiftaddnas.cli.session import quiet
+    from shiftaddnas.cli.quiet import quiet
     from shiftaddnas.cli.trained import WEIGHTS, load_trained
 
     if settings["weights"] not in WEIGHTS:
