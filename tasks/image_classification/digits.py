@@ -7,6 +7,8 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
+from shiftaddnas.errors import UserError
+
 SPLIT_SEED = 20220717
 
 
@@ -29,6 +31,9 @@ class DigitsData(pl.LightningDataModule):
 
     def __init__(self, batch_size: int, seed: int, *, num_calibration: int = 512, num_workers: int = 0) -> None:
         super().__init__()
+        for name, count in (("batch_size", batch_size), ("num_calibration", num_calibration)):
+            if count < 1:
+                raise UserError(f"task.data.{name}={count}; allowed are whole numbers from 1")
         self.batch_size = batch_size
         self.seed = seed
         self.num_calibration = num_calibration

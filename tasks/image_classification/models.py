@@ -45,7 +45,10 @@ def pretrained_timm_model(name: str, settings: Mapping[str, Any], workload: Imag
         UserError: as `timm_model`, or timm has no such weights, or they are for other images or classes.
     """
     if not timm.is_model_pretrained(name):
-        raise UserError(f"timm has no trained weights of {name}; give a file of them, or a network trained on the task")
+        raise UserError(
+            f"timm has no trained weights of {name}, and there is no such run folder; give a file of weights, or a "
+            "network trained on the task"
+        )
     trained_for: Any = timm.get_pretrained_cfg(name)
     num_classes, channels = trained_for.num_classes, trained_for.input_size[0]
     if (num_classes, channels) != (workload.num_classes, workload.in_channels):

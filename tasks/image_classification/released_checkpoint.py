@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from shiftaddnas.engine.checkpoint import state_difference
 from shiftaddnas.errors import UserError
 from tasks.image_classification.searched import SearchedNet
 
@@ -94,12 +95,6 @@ def _content(path: Path) -> Any:
 
 
 def _load(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    expected = network.state_dict()
-    missing, unknown = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
-    odd = [name for name in expected.keys() & state.keys() if expected[name].shape != state[name].shape]
-    if missing or unknown or odd:
-        raise UserError(
-            f"{path} is of another network: {len(missing)} tensors are missing ({', '.join(missing[:2])}), "
-            f"{len(unknown)} unknown ({', '.join(unknown[:2])}), {len(odd)} of another shape ({', '.join(odd[:2])})"
-        )
+    if difference := state_difference(network, state):
+        raise UserError(f"{path} is of another network: {difference}")
     network.load_state_dict(state)

@@ -21,6 +21,9 @@ from tasks.image_classification.space import HybridSpace
 from tasks.image_classification.standalone import standalone_network
 from tasks.image_classification.supernet import HybridSupernet
 
+TOP5_CLASSES = 100
+"""From so many classes on, top-5 accuracy is measured too."""
+
 
 class ImageClassification(Task):
     """Classify images.
@@ -57,9 +60,11 @@ class ImageClassification(Task):
         self.max_shift = max_shift
         self.mixup = mixup
         self.cutmix = cutmix
-        for setting in ("mixup", "cutmix"):
+        for setting in ("max_shift", "mixup", "cutmix"):
             if getattr(self, setting) < 0:
                 raise UserError(f"task.{setting}={getattr(self, setting)}; allowed are numbers from 0, which is none")
+        if not 0 <= label_smoothing <= 1:
+            raise UserError(f"task.label_smoothing={label_smoothing}; allowed are shares from 0 to 1")
 
     def datamodule(self) -> pl.LightningDataModule:
         return self.data
@@ -110,7 +115,13 @@ class ImageClassification(Task):
         return Output(F.cross_entropy(logits, targets, label_smoothing=smoothing), logits)
 
     def metrics(self) -> MetricCollection:
-        return MetricCollection({"accuracy": MulticlassAccuracy(self.workload().num_classes, average="micro")})
+        num_classes = self.workload().num_classes
+        accuracies = {"accuracy": 1} | ({"top5_accuracy": 5} if num_classes >= TOP5_CLASSES else {})
+        # Without groups: torchmetrics would take the two for one where they agree on the first batch.
+        return MetricCollection(
+            {name: MulticlassAccuracy(num_classes, top_k=k, average="micro") for name, k in accuracies.items()},
+            compute_groups=False,
+        )
 
     def targets(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         return batch[1]

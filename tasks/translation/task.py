@@ -51,6 +51,10 @@ class Translation(Task):
     maximize = False
     other_scores = ("released_objective",)
     final_metrics = ("bleu", "bleu_tokenized")
+    no_export = (
+        "what is exported is one computation of fixed sizes, but a translation takes steps until it ends; use "
+        "shiftaddnas translate, or fairseq's tools after python -m tasks.translation.fairseq_plugin.convert"
+    )
 
     def __init__(
         self,
@@ -161,7 +165,7 @@ class Translation(Task):
         dictionary = self.data.target_dictionary
         return str(dictionary.string(tokens[tokens != dictionary.pad()], escape_unk=reference))
 
-    def translate(self, network: nn.Module, lines: Sequence[str]) -> list[str]:
+    def translate(self, network: nn.Module, lines: Sequence[str], *, first_line: int = 1) -> list[str]:
         binarized, limit = self.data.binarized, self.data.max_source_length
         sources: dict[int, Tensor] = {}
         for number, line in enumerate(lines):
@@ -170,8 +174,8 @@ class Translation(Task):
             sources[number] = tokens = binarized.tokens(line)
             if len(tokens) > limit:
                 raise UserError(
-                    f"{line[:40]!r}... has {len(tokens)} symbols; at most {limit} are translated: split it into "
-                    "sentences"
+                    f"line {first_line + number} ({line[:40]!r}...) has {len(tokens)} symbols; at most {limit} are "
+                    "translated: split it into sentences"
                 )
         batches = source_batches(list(sources.values()), self.data.source_dictionary, self.decoding.max_tokens)
         found = dict(generate(network, self.data.target_dictionary, batches, self.decoding)) if sources else {}

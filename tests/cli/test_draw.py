@@ -156,3 +156,9 @@ def test_a_training_draws_itself_and_is_drawn_again(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in folder.figures.iterdir()} == before
     line = failed_in_one_line(run_command("shiftaddnas", "draw", "run=none", folder=tmp_path))
     assert "none is not a run folder" in line
+
+
+def test_every_task_brings_its_space() -> None:
+    # An option of one group can set another only where that stands before it in the defaults.
+    for command in ("draw", "price", "latency", "train", "search", "rank"):
+        assert compose(command, "task=gettext_en_de").space.name == "gettext"

@@ -99,7 +99,7 @@ MISTAKES = {
     "a checkpoint alone": (["run=alone.ckpt"], "alone.ckpt has no arch.yaml beside it"),
     "a supernet's checkpoint": (["run=both/supernet.ckpt"], "holds no single network"),
     "output is a folder": (["run=network/subnet.ckpt", "output=empty"], "output=empty is a folder"),
-    "another arch's weights": (["run=network/subnet.ckpt"], "holds another network than its settings say"),
+    "another arch's weights": (["run=network/subnet.ckpt"], "holds another network than is asked for"),
 }
 
 

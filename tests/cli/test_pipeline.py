@@ -258,6 +258,13 @@ def test_two_processes_train_one_supernet(tmp_path: Path) -> None:
     assert json.loads((only_run(tmp_path) / "results.json").read_text())["kind"] == "supernet"
 
 
+def test_two_processes_train_one_network(tmp_path: Path) -> None:
+    arguments = ("arch=digits_mixed", "trainer.devices=2", "trainer.accelerator=cpu", "trainer.strategy=ddp")
+    printed = succeeded(run("train.py", "debug=fast", *arguments, folder=tmp_path))
+    assert printed.count("run folder") == 1
+    assert json.loads((only_run(tmp_path) / "results.json").read_text())["kind"] == "subnet"
+
+
 CHIP = """
 from shiftaddnas.hardware import Layer, LayerModel, Metric
 

@@ -43,7 +43,7 @@ def test_soft_targets_have_a_temperature(tmp_path: Path) -> None:
         (None, None, "distill.teacher is missing"),
         (3, None, "distill.teacher=3 is not allowed"),
         ("resnet18", None, "are for 1000 classes and 3 channels, the task has 10 and 1"),
-        ("resnet_x", None, "timm has no trained weights of resnet_x"),
+        ("resnet_x", None, "timm has no trained weights of resnet_x, and there is no such run folder"),
         ("resnet_x", "x.pth", "model=resnet_x is no model of timm"),
         ("resnet10t", "x.pth", "checkpoint x.pth does not exist"),
         (".", "x.pth", r"distill.teacher=\. has its own weights"),

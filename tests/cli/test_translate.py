@@ -91,10 +91,32 @@ def test_a_file_and_standard_input_are_translated_line_by_line(trained: Path) ->
         ((), "run= is missing"),
         (("run=trained", "weights=best"), "weights=best is unknown; they are raw, ema"),
         (("run=trained", "input=none.txt"), "none.txt cannot be opened"),
+        (("run=trained", "input=latin.txt", "output=kept.txt", "block=1"), "latin.txt:2 is not UTF-8 (byte 4 "),
+        (("run=trained", "input=long.txt", "output=kept.txt", "block=2"), "line 3 ('the the "),
+        (("run=trained", "input=long.txt", "output=text"), "text cannot be opened: Is a directory"),
     ],
 )
 def test_mistakes_are_one_line(trained: Path, options: tuple[str, ...], what: str) -> None:
+    (trained / "latin.txt").write_bytes(b"\nnum\xf6ber\n")
+    (trained / "long.txt").write_text("\n\n" + "the " * 1024)
+    (trained / "kept.txt").write_text("what was there\n")
     assert what in failed_in_one_line(run_forked("shiftaddnas", "translate", *options, folder=trained))
+
+    # A translation that fails has written nothing.
+    assert (trained / "kept.txt").read_text() == "what was there\n"
+    assert not list(trained.glob(".kept.txt.*"))
+
+
+def test_a_file_may_be_its_own_translations_place(trained: Path) -> None:
+    (trained / "own.txt").write_text("the number 3\n\n")
+    succeeded(run("shiftaddnas", "translate", "run=trained", "input=own.txt", "output=own.txt", folder=trained))
+    assert (trained / "own.txt").read_text().split("\n")[1:] == ["", ""]
+
+
+def test_export_says_what_to_do_with_a_translation_network(trained: Path) -> None:
+    message = failed_in_one_line(run_forked("shiftaddnas", "export", "run=trained", folder=trained))
+    assert "run=trained: what is exported is one computation of fixed sizes" in message
+    assert "shiftaddnas translate" in message
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
-from shiftaddnas.engine.checkpoint import load_checkpoint, network_state
+from shiftaddnas.engine.checkpoint import load_checkpoint, network_state, state_difference
 from shiftaddnas.errors import UserError
 
 
@@ -47,3 +48,12 @@ def test_something_else(tmp_path: Path) -> None:
 def test_network_state_is_what_the_attribute_holds() -> None:
     checkpoint = {"state_dict": {"supernet.a": torch.ones(1), "metric.b": torch.zeros(1)}}
     assert list(network_state(checkpoint, "supernet")) == ["a"]
+
+
+def test_a_state_of_another_network_is_told_by_its_tensors() -> None:
+    network = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1, bias=False))
+    assert state_difference(network, network.state_dict()) is None
+    other = {"0.weight": torch.zeros(3, 4), "0.bias": torch.zeros(3), "head": torch.zeros(1)}
+    assert state_difference(network, other) == (
+        "of its tensors 1 missing (1.weight), 1 unknown (head), 1 of another shape (0.weight)"
+    )

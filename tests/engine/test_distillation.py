@@ -88,3 +88,12 @@ def test_settings_out_of_range_are_refused(settings: dict[str, float], says: str
 def test_a_teacher_of_other_classes_is_refused() -> None:
     with pytest.raises(UserError, match="gives 3 classes, the network 2"):
         Distillation(nn.Identity()).loss(Output(torch.zeros(()), STUDENT), torch.zeros(1, 3))
+
+
+def test_a_teacher_of_other_images_is_refused() -> None:
+    teacher = nn.Sequential(nn.Conv2d(3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    task = ImageClassification("digits", DigitsData(batch_size=8, seed=0))
+    batch = (torch.rand(4, 1, 8, 8), torch.zeros(4, dtype=torch.long))
+    with pytest.raises(UserError, match=r"distill\.teacher fails on the task's inputs .*3 channels") as caught:
+        Distillation(teacher).teacher_logits(task, batch)
+    assert "\n" not in str(caught.value)

@@ -2,10 +2,12 @@
 
 from types import SimpleNamespace
 
+import pytest
 import torch
 from sklearn.datasets import load_digits
 from torch.utils.data import DistributedSampler
 
+from shiftaddnas.errors import UserError
 from tasks.image_classification import DigitsData
 from tasks.image_classification.augmentation import random_shift
 
@@ -77,3 +79,10 @@ def test_processes_share_an_epoch_between_them() -> None:
     parts = [indices(2, rank) for rank in (0, 1)]
     assert set(parts[0] + parts[1]) == set(indices(1, 0))
     assert len(set(parts[0]) & set(parts[1])) <= 1  # an odd number of images is made even
+
+
+def test_empty_batches_are_refused() -> None:
+    with pytest.raises(UserError, match=r"task\.data\.batch_size=0; allowed"):
+        DigitsData(0, 0)
+    with pytest.raises(UserError, match=r"task\.data\.num_calibration=0; allowed"):
+        DigitsData(64, 0, num_calibration=0)

@@ -198,6 +198,9 @@ def test_folders_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         ready(tmp_path / "one")
     with pytest.raises(UserError, match=r"val_share=1.5; allowed"):
         data(tmp_path, val_share=1.5)
+    for size in ("image_size", "eval_size", "batch_size", "eval_batch_size", "num_calibration"):
+        with pytest.raises(UserError, match=rf"task\.data\.{size}=0; allowed"):
+            data(tmp_path, **{size: 0})
     with pytest.raises(UserError, match="exclude each other"):
         Augmentation(color_jitter=0.4)
 
@@ -330,3 +333,10 @@ def test_the_shipped_tasks_say_what_networks_are_priced_for_without_any_data() -
     for name, workload in expected.items():
         found = built("task", f"task={name}").workload()
         assert (found.image_size, found.in_channels, found.num_classes) == workload
+
+
+def test_what_the_augmentation_refuses_is_said_in_its_own_words() -> None:
+    overrides = ("task=image_folder", "task.data.root=x", "task.data.augmentation.repeats=0")
+    with pytest.raises(UserError) as caught:
+        built("task", *overrides)
+    assert str(caught.value) == "task.data.augmentation.repeats=0; allowed are whole numbers from 1"

@@ -171,3 +171,42 @@ def test_without_mixing_labels_stay_labels() -> None:
     assert task.augment(batch, torch.Generator().manual_seed(0))[1] is batch[1]
     with pytest.raises(UserError, match=r"task.mixup=-1"):
         ImageClassification("x", DigitsData(4, 0), mixup=-1)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("crop_scale", (0.5, 0.1)),
+        ("crop_scale", (0.0, 1.0)),
+        ("crop_scale", (0.5, 1.5)),
+        ("flip", 1.5),
+        ("erasing", -0.1),
+        ("repeats", 0),
+    ],
+)
+def test_an_augmentation_out_of_range_is_named(setting: str, value: Any) -> None:
+    with pytest.raises(UserError, match=rf"task.data.augmentation.{setting}=.*; allowed"):
+        Augmentation(**{setting: value})
+    with pytest.raises(UserError, match=r"color_jitter=-1; allowed"):
+        Augmentation(rand_augment=None, color_jitter=-1)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("label_smoothing", 1.5), ("max_shift", -1), ("mixup", -1.0), ("cutmix", -1.0)]
+)
+def test_a_setting_of_the_task_out_of_range_is_named(setting: str, value: Any) -> None:
+    with pytest.raises(UserError, match=rf"task.{setting}={value}; allowed"):
+        ImageClassification("digits", DigitsData(8, 0), **{setting: value})
+
+
+def test_top_5_accuracy_is_measured_where_there_are_many_classes() -> None:
+    data: Any = DigitsData(8, 0)
+    assert set(ImageClassification("digits", data).metrics()) == {"accuracy"}
+    data.num_classes = 100
+    metrics = ImageClassification("many", data).metrics()
+    # Class 0 is first of all, 3 fourth and 7 eighth. In the first batch the two accuracies are the same.
+    logits = -torch.arange(100.0).expand(3, -1)
+    metrics.update(logits, torch.tensor([0, 0, 7]))
+    metrics.update(logits, torch.tensor([3, 3, 7]))
+    found = {name: float(value) for name, value in metrics.compute().items()}
+    assert found == pytest.approx({"accuracy": 2 / 6, "top5_accuracy": 4 / 6})

@@ -101,3 +101,11 @@ def test_the_blocks_of_a_multiplication_free_baseline_do_not_multiply(name: str)
     blocks = [layer for layer in layers if layer.role not in ("stem", "squeeze_excitation", "head")]
     assert {layer.arithmetic for layer in blocks} == MULTIPLICATION_FREE[name]
     assert sum(layer.role == "main" for layer in blocks) == 3 * 16
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("supernet_*.yaml")))
+def test_a_released_supernet_is_trained_by_its_logs_schedule(name: str) -> None:
+    optim = composed(name)["optim"]
+    assert optim["scheduler"]["_target_"] == "shiftaddnas.engine.deit_cosine"
+    assert (optim["optimizer"]["lr"], optim["optimizer"]["weight_decay"], optim["interval"]) == (1e-3, 0.05, "epoch")
+    assert optim["ema_decay"] is None

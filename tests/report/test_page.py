@@ -43,6 +43,18 @@ def test_page_is_well_formed_and_loads_nothing(source):
     assert "plotly.js v" in source
 
 
+def test_final_scores_stand_beside_the_metric(search_folder):
+    content = json.loads(search_folder.results.read_text())
+    content["metric"]["final"] = ["bleu"]
+    for number, entry in enumerate((content["winner"], *content["baselines"].values())):
+        entry["test"]["bleu"] = 11.5 + number
+    search_folder.results.write_text(json.dumps(content))
+    write_report(search_folder)
+    cells = re.findall(r"<t[hd]>([^<]*)</t[hd]>", search_folder.report.read_text().partition("</table>")[0])
+    assert cells[3] == "bleu"
+    assert {"11.50", "12.50"} <= set(cells)
+
+
 def test_page_tells_all_of_the_run(source, search_folder, search_results):
     text = " ".join(Page(source).text)
     for part in (

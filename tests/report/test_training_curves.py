@@ -38,6 +38,26 @@ def test_curves_go_by_stage_metric_and_probe(tmp_path: Path) -> None:
     }
 
 
+def test_a_second_loss_is_a_metric_of_its_own(tmp_path: Path) -> None:
+    supernet = MetricsCsv(tmp_path / "metrics.csv", stage="supernet")
+    values = {"loss_largest": 4.0, "loss_bits_largest": 5.8, "perplexity_largest": 50.0}
+    values |= {"loss_random": 5.0, "loss_bits_random": 7.2, "perplexity_random": 140.0}
+    supernet.log_metrics({f"val/{name}": value for name, value in values.items()} | {"epoch": 0}, step=9)
+    subnet = MetricsCsv(tmp_path / "metrics.csv", stage="subnet")
+    subnet.log_metrics({"val/loss": 4.5, "val/loss_bits": 6.5, "val/perplexity": 90.0, "epoch": 0}, step=9)
+    first, second = read_stages(tmp_path / "metrics.csv")
+    assert first.plots == {
+        "loss": {"largest": {0: 4.0}, "random": {0: 5.0}},
+        "loss_bits": {"largest": {0: 5.8}, "random": {0: 7.2}},
+        "perplexity": {"largest": {0: 50.0}, "random": {0: 140.0}},
+    }
+    assert second.plots == {
+        "loss": {"validation": {0: 4.5}},
+        "loss_bits": {"validation": {0: 6.5}},
+        "perplexity": {"validation": {0: 90.0}},
+    }
+
+
 def test_nothing_logged_is_no_stage(tmp_path: Path) -> None:
     assert read_stages(tmp_path / "metrics.csv") == []
     MetricsCsv(tmp_path / "metrics.csv", stage="supernet").log_metrics({"lr-AdamW": 0.1}, step=0)

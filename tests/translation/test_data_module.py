@@ -187,10 +187,13 @@ def test_nothing_is_calibrated(real: ParallelText) -> None:
 def test_pairs_that_are_too_long(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     long = Pair("a " * 9 + "a", "b")
     short = words(tmp_path / "valid", valid=[*LINES, long])
-    with pytest.raises(UserError, match=r"1 of 4 pairs .*sentence 4 of valid .*none of this part may be"):
+    with pytest.raises(UserError, match=r"1 of 4 pairs .*text/valid\.en:4 \('a a .*none of this part may be"):
         data(short, max_source_length=10).setup()
+    folder = FairseqFolder(short.binarized().root, subwords="none")
+    with pytest.raises(UserError, match=r"the first is sentence 4 of valid in .*binarized \('a a .*none of this part"):
+        data(folder, max_source_length=10).setup()
     trained = words(tmp_path / "train", train=[*LINES, long])
-    with pytest.raises(UserError, match=r"1 of 4 pairs .*sentence 4 of train .*allowed are 1\.0%"):
+    with pytest.raises(UserError, match=r"1 of 4 pairs .*text/train\.en:4 .*allowed are 1\.0%"):
         data(trained, max_source_length=10).setup()
     module = data(trained, max_source_length=10, max_too_long=0.25)
     module.setup()
@@ -241,6 +244,14 @@ def test_folders_that_do_not_fit_together(tmp_path: Path) -> None:
     (root / "valid.en-de.de.bin").unlink()
     with pytest.raises(UserError, match=r"valid\.en-de\.de\.bin is missing"):
         data(folder).setup()
+
+    for ending, length, what in (("bin", 1, "has 1 bytes, but its .idx tells of"), ("idx", 40, "is cut off")):
+        file = root / f"train.en-de.de.{ending}"
+        whole = file.read_bytes()
+        file.write_bytes(whole[:length])
+        with pytest.raises(UserError, match=rf"train\.en-de\.de\.{ending} {what}"):
+            data(folder).setup()
+        file.write_bytes(whole)
 
     empty = tmp_path / "empty"
     empty.mkdir()

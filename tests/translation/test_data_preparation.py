@@ -204,9 +204,26 @@ def test_symbols_that_were_applied_already_are_taken_as_they_are(tmp_path: Path)
         made.tokens("other text")
 
 
+def test_a_file_that_has_no_merges_is_refused_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "codes").write_text("#version: 0.2\na b</w>\nno merge at all\n")
+    with pytest.raises(UserError, match=r"codes cannot be read as merges of subword-nmt: invalid line 3"):
+        subwords("subword_nmt", tmp_path / "codes").encode("ab")
+
+
 def test_settings_that_contradict_each_other() -> None:
     with pytest.raises(UserError, match="already_applied=true"):
         Preparation(subword_file=Path("codes"))
+    for name, value in (
+        ("num_subwords", 0),
+        ("max_symbols", 4),
+        ("max_words", 0),
+        ("max_ratio", 0.5),
+        ("max_dropped", 7),
+    ):
+        with pytest.raises(UserError, match=rf"preparation\.{name}={value}; "):
+            Preparation(**{name: value})  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="source_lang=en and target_lang are the same"):
+        ParallelText(Path(), "en", "en")
     with pytest.raises(UserError, match="val_share=0"):
         ParallelText(Path(), "en", "de", val_share=0.0)
     with pytest.raises(UserError, match="valid_every=5"):
@@ -223,7 +240,9 @@ def test_missing_text_and_impossible_settings_are_told(tmp_path: Path) -> None:
         source(text, tmp_path / "made", Preparation(num_subwords=60000)).binarized()
     (text / "test.de").write_text("\n" * 40)
     with pytest.raises(UserError, match=r"40 of 40 pairs of the test part"):
-        source(text, tmp_path / "made").binarized()
+        source(text, tmp_path / "refused").binarized()
+    assert {file.name for file in (tmp_path / "refused").rglob("*") if file.is_file()} == {".lock", "settings.json"}
+    assert not list((tmp_path / "refused").rglob("*.unfinished"))
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot be written to .*task\.data\.source\.output"):
         source(text, tmp_path / "file").binarized()

@@ -108,8 +108,8 @@ def test_text_keeps_its_lines(task: Translation, network: Any) -> None:
 
 
 def test_a_line_that_is_too_long(task: Translation, network: Any) -> None:
-    with pytest.raises(UserError, match=r"'ba ba.* has 31 symbols; at most 16 are translated"):
-        task.translate(network, ["ba " * 30])
+    with pytest.raises(UserError, match=r"line 7 \('ba ba.* has 31 symbols; at most 16 are translated"):
+        task.translate(network, ["ba", "ba " * 30], first_line=6)
 
 
 @pytest.mark.parametrize(("name", "value"), [("beam", 0), ("max_len_b", 0), ("max_tokens", 0), ("max_len_a", -1.0)])

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 from released_networks import SHIPPED_NETWORKS, V3, ReleasedNetwork, transformer
 
@@ -270,3 +271,17 @@ def test_an_empty_workload_is_refused(name: str) -> None:
 
 def test_macs_are_a_sum_over_terms() -> None:
     assert term_macs(VocabularyTerm(12, 16), SMALL, 5, 7) == 5 * 13 + 7 * 17
+
+
+def test_searched_bits_have_a_price_where_the_hardware_knows_them() -> None:
+    settings = ("task=gettext_en_de", "space.num_bits=[32,8]")
+    space, hardware = built("space", *settings), built("hardware", *settings, "hardware=eyeriss_fair_by_bits")
+    cost = hardware.bind(space, PAIR)
+    arch = space.sample(np.random.default_rng(0))
+    wide, narrow = (space.arch(arch.as_dict() | {"num_bits": bits}) for bits in (32, 8))
+    quantised = [layer for term in space.terms(narrow) for layer in space.layers(term, PAIR) if layer.act_bits == 8]
+    full, fix8 = (accelerator(name).estimate(quantised).values for name in ("eyeriss_fair", "eyeriss_fair_8bit"))
+    for metric in ("energy_mj", "latency_ms"):
+        saved = cost(wide).values[metric] - cost(narrow).values[metric]
+        assert saved > 0
+        assert saved == pytest.approx(full[metric] - fix8[metric], rel=1e-9)

@@ -116,6 +116,9 @@ def _converted(value: Any, hint: Any, name: str) -> Any:
 def _explain(error: ValidationError, value: Any, name: str) -> str:
     """Which setting is wrong and what it may be; of a type with alternatives, all of them."""
     first, *others = error.errors()
+    refusal = first.get("ctx", {}).get("error")
+    if isinstance(refusal, UserError):  # of the type itself, which has said it all
+        return str(refusal)
     for part in first["loc"]:
         try:
             value = value[part]

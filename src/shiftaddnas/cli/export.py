@@ -35,6 +35,8 @@ def run(config: DictConfig) -> None:
     from shiftaddnas.cli.trained import load_trained
 
     trained = load_trained(Path(settings["run"]), settings["weights"])
+    if trained.task.no_export:
+        raise UserError(f"run={settings['run']}: {trained.task.no_export}")
     output = Path(settings["output"] or trained.checkpoint.with_suffix(SUFFIXES[kind]))
     _print_table(trained, _exported(trained, kind, output), output)
 

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from shiftaddnas.engine import Task
-from shiftaddnas.engine.checkpoint import load_checkpoint, network_state
+from shiftaddnas.engine.checkpoint import load_checkpoint, network_state, state_difference
 from shiftaddnas.engine.subnet_module import AVERAGE, NETWORK
 from shiftaddnas.errors import UserError
 from shiftaddnas.hardware import HardwareCost
@@ -51,10 +51,9 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> N
     """Give a network weights of a checkpoint; `UserError` if they are none, or of another network."""
     if not state:
         raise UserError(f"checkpoint {path} holds no single network; make one with train.py model=NAME")
-    try:
-        network.load_state_dict(state)
-    except RuntimeError:
-        raise UserError(f"checkpoint {path} holds another network than its settings say") from None
+    if difference := state_difference(network, state):
+        raise UserError(f"checkpoint {path} holds another network than is asked for: {difference}")
+    network.load_state_dict(state)
 
 
 def traced_costs(

@@ -61,8 +61,8 @@ class TrainingProgress(ProgressBar):
             self._bar.update(self._task, completed=self._completed(trainer, share))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        metrics = self.get_metrics(trainer, pl_module)  # all processes together: it reduces over them
         if self._task is not None:
-            metrics = self.get_metrics(trainer, pl_module)
             shown = [f"{name} {value:.3g}" for name, value in metrics.items() if isinstance(value, float)]
             self._bar.update(self._task, completed=self._completed(trainer, 1.0), status=", ".join(shown))
 

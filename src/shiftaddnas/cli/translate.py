@@ -2,15 +2,16 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from omegaconf import DictConfig
 
 from shiftaddnas.cli.app import plain_config, start
 from shiftaddnas.errors import UserError
+from shiftaddnas.files import written_atomically
 
 if TYPE_CHECKING:  # torch is imported when a job runs, so that --help answers at once
     from torch import nn
@@ -36,13 +37,31 @@ def run(config: DictConfig) -> None:
     quiet()
     trained = load_trained(Path(settings["run"]), settings["weights"])
     network = _moved(trained.network, settings["device"])
-    with _opened(settings["input"], "r", sys.stdin) as source, _opened(settings["output"], "w", sys.stdout) as target:
+    with ExitStack() as files:
+        source, target = _source(settings["input"], files), _target(settings["output"], files)
         # Whoever types wants each answer at once.
         size = 1 if source.isatty() else settings["block"]
-        while lines := [line.rstrip("\n") for line in islice(source, size)]:
-            for translation in trained.task.translate(network, lines):
-                print(translation, file=target)
+        for number, lines in _blocks(source, settings["input"] or "standard input", size):
+            for translation in trained.task.translate(network, lines, first_line=number):
+                target.write(f"{translation}\n".encode())
             target.flush()
+
+
+def _blocks(source: BinaryIO, name: str, size: int) -> Iterator[tuple[int, list[str]]]:
+    """So many lines at a time, with the number of the first."""
+    number = 1
+    while lines := list(islice(source, size)):
+        yield number, [_text(line, name, place) for place, line in enumerate(lines, start=number)]
+        number += len(lines)
+
+
+def _text(line: bytes, name: str, number: int) -> str:
+    try:
+        return line.decode("utf-8").rstrip("\n")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{name}:{number} is not UTF-8 (byte {error.start + 1} of the line); convert it with iconv"
+        ) from None
 
 
 def _moved(network: "nn.Module", device: str) -> "nn.Module":
@@ -52,14 +71,26 @@ def _moved(network: "nn.Module", device: str) -> "nn.Module":
         raise UserError(f"device={device}: {str(error).splitlines()[0]}; give cpu or cuda") from None
 
 
-@contextmanager
-def _opened(name: str | None, mode: str, default: IO[str]) -> Iterator[IO[str]]:
+def _source(name: str | None, files: ExitStack) -> BinaryIO:
     if name is None:
-        yield default
-        return
+        return sys.stdin.buffer
+    with _failure_named(name):
+        return files.enter_context(Path(name).open("rb"))
+
+
+def _target(name: str | None, files: ExitStack) -> BinaryIO:
+    if name is None:
+        return sys.stdout.buffer
+    path = Path(name)
+    with _failure_named(name):
+        if path.exists() and not path.is_file():  # a pipe or device, which cannot be replaced
+            return files.enter_context(path.open("wb"))
+        return files.enter_context(written_atomically(path))
+
+
+@contextmanager
+def _failure_named(name: str) -> Iterator[None]:
     try:
-        file = Path(name).open(mode, encoding="utf-8", newline="\n")  # noqa: SIM115  # closed below
+        yield
     except OSError as error:
         raise UserError(f"{name} cannot be opened: {error.strerror}") from None
-    with file:
-        yield file

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch import nn
 
 from shiftaddnas.engine.resumable_loader import ResumableLoader
 from shiftaddnas.errors import UserError
@@ -59,6 +60,18 @@ def network_state(checkpoint: Mapping[str, Any], attribute: str) -> dict[str, to
     prefix = f"{attribute}."
     state: Mapping[str, torch.Tensor] = checkpoint["state_dict"]
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+def state_difference(network: nn.Module, state: Mapping[str, torch.Tensor]) -> str | None:
+    """Where a state's tensors are not a network's, in words; None if names and shapes agree."""
+    expected = network.state_dict()
+    wrong = {
+        "missing": expected.keys() - state.keys(),
+        "unknown": state.keys() - expected.keys(),
+        "of another shape": {name for name in expected.keys() & state if expected[name].shape != state[name].shape},
+    }
+    found = [f"{len(names)} {what} ({', '.join(sorted(names)[:2])})" for what, names in wrong.items() if names]
+    return f"of its tensors {', '.join(found)}" if found else None
 
 
 class ResumeCheckpoint(pl.Callback):

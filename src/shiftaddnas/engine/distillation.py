@@ -37,8 +37,21 @@ class Distillation:
 
     @torch.no_grad()
     def teacher_logits(self, task: Task, batch: Any) -> Tensor:
-        """What the teacher says of a batch, as the network sees it, (N, classes) for its N samples."""
-        return task.step(self.teacher, batch).valid_logits
+        """What the teacher says of a batch, as the network sees it, (N, classes) for its N samples.
+
+        Raises:
+            UserError: the teacher is for other inputs.
+        """
+        try:
+            return task.step(self.teacher, batch).valid_logits
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever a network says of an input that it cannot take
+            reason = " ".join(str(error).split())
+            raise UserError(
+                f"distill.teacher fails on the task's inputs ({type(error).__name__}: {reason}); give a teacher that "
+                "was trained on the same task"
+            ) from error
 
     def loss(self, output: Output, teacher_logits: Tensor) -> Tensor:
         """(1 - alpha) task loss + alpha distance to the teacher.

@@ -68,6 +68,7 @@ class Task(ABC):
         maximize: whether a greater score is better.
         other_scores: names of what a search may score by instead, in the same unit and direction, see `other_score`.
         final_metrics: the names of `final_scores`, which tables show beside the score.
+        no_export: why `shiftaddnas export` cannot write the task's networks, and what to do instead; "" where it can.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Task(ABC):
     maximize: bool
     other_scores: tuple[str, ...] = ()
     final_metrics: tuple[str, ...] = ()
+    no_export: str = ""
 
     @abstractmethod
     def datamodule(self) -> pl.LightningDataModule:
@@ -162,8 +164,11 @@ class Task(ABC):
         """
         return {}
 
-    def translate(self, network: nn.Module, lines: Sequence[str]) -> list[str]:
+    def translate(self, network: nn.Module, lines: Sequence[str], *, first_line: int = 1) -> list[str]:
         """The translation of each line; of an empty one, an empty one.
+
+        Args:
+            first_line: the number of the first of them in the text they are from, for messages.
 
         Raises:
             UserError: the task does not translate, or a line cannot be.

@@ -1,6 +1,7 @@
 """What a network costs on hardware: layers, the interface of cost models, and the models themselves."""
 
 from shiftaddnas.hardware.accelerator import AcceleratorModel
+from shiftaddnas.hardware.by_bits import CostByBits
 from shiftaddnas.hardware.composite import CompositeCost
 from shiftaddnas.hardware.cost import BoundCost, Cost, CostError, HardwareCost, LayerModel, Metric, Values
 from shiftaddnas.hardware.distribution import Distribution
@@ -15,6 +16,7 @@ __all__ = [
     "BoundCost",
     "CompositeCost",
     "Cost",
+    "CostByBits",
     "CostError",
     "Distribution",
     "HardwareCost",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shiftaddnas.report import palette
-from shiftaddnas.report.numbers import cost_title
+from shiftaddnas.report.numbers import cost_column, cost_title
 from shiftaddnas.report.picture import write_picture
 from shiftaddnas.report.search_run import OPERATIONS, SearchRun
 from shiftaddnas.tracking import RunFolder
@@ -106,7 +106,8 @@ def _operations(run: SearchRun, axes: "Axes") -> None:
     title, unit = cost_title(run.objective)
     step = max(1, len(run.front) // 8)
     ticks = list(positions)[::step]
-    axes.set_xticks(ticks, [f"{run.front[index].costs[run.objective]:.2e}" for index in ticks], fontsize=8)
+    costs = cost_column(run.objective, [run.front[index].costs[run.objective] for index in ticks])
+    axes.set_xticks(ticks, costs, fontsize=8)
     axes.set(
         xlabel=f"archs of the front, by {title} ({unit})" if unit else f"archs of the front, by {title}",
         ylabel="share of operations (%)",

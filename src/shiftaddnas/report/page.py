@@ -111,10 +111,17 @@ def _networks(run: SearchRun) -> str:
     costs = shown_costs([network.costs for network in run.networks], run.objective)
     columns = [cost_column(name, [network.costs.get(name) for network in run.networks]) for name in costs]
     rows = [
-        [network.role, network.label, metric_value(run.metric, run.unit, network.test), *values]
+        [
+            network.role,
+            network.label,
+            metric_value(run.metric, run.unit, network.test),
+            *(metric_value(name, "", network.final[name]) for name in run.final),
+            *values,
+        ]
         for network, *values in zip(run.networks, *columns, strict=True)
     ]
-    return _table(["network", "arch", f"test {run.metric}", *map(_heading, costs)], rows, winner=0)
+    headings = ["network", "arch", f"test {run.metric}", *run.final, *map(_heading, costs)]
+    return _table(headings, rows, winner=0)
 
 
 def _front(run: SearchRun) -> str:

@@ -67,6 +67,12 @@ class SearchRun:
         return cls(folder, results, read_records(folder.search_log))
 
     @property
+    def final(self) -> list[str]:
+        """The task's final scores that every network has."""
+        names = self.results["metric"].get("final", [])
+        return [name for name in names if all(name in network.final for network in self.networks)]
+
+    @property
     def objective(self) -> str:
         return str(self.results["objective"])
 

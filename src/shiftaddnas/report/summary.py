@@ -169,15 +169,14 @@ def _network_table(run: SearchRun) -> Table:
     winner = run.networks[0]
     costs = [name for name in shown_costs([winner.costs], run.objective) if name not in ("num_adds", "num_shifts")]
     title, _ = cost_title(run.objective)
-    final = [name for name in winner.final if all(name in network.final for network in run.networks)]
-    headings = ["network", f"test\n{run.metric}", *final, *map(_heading, costs), f"{title}\nrelative"]
+    headings = ["network", f"test\n{run.metric}", *run.final, *map(_heading, costs), f"{title}\nrelative"]
     table = _table("Trained on their own", headings)
     reference = next((one for one in run.networks if one.role == "all-multiplication"), winner).costs[run.objective]
     columns = [cost_column(name, [network.costs.get(name) for network in run.networks]) for name in costs]
     for network, *values in zip(run.networks, *columns, strict=True):
         relative = f"{100 * network.costs[run.objective] / reference:.1f} %" if reference > 0 else "-"
         test = metric_value(run.metric, run.unit, network.test)
-        scores = [metric_value(name, "", network.final[name]) for name in final]
+        scores = [metric_value(name, "", network.final[name]) for name in run.final]
         table.add_row(network.role, test, *scores, *values, relative, style="bold" if network is winner else "")
     return table
 

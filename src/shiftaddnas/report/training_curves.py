@@ -46,8 +46,11 @@ def _plots(rows: Sequence[Mapping[str, str]]) -> dict[str, dict[str, Curve]]:
             for column, value in row.items():
                 if value and column.startswith(("val/", TRAINING)):
                     values.setdefault(column, {})[int(row["epoch"])] = float(value)
-    # Every probe has a loss: what stands behind it tells the probes apart, in the names of the other metrics too.
-    probes = [column.removeprefix(LOSS) for column in values if column.startswith(LOSS)]
+    # Every probe has a loss: what stands behind it tells the probes apart, in the names of the other metrics too. What
+    # no other metric has is no probe but belongs to the metric, such as the bits of loss_bits.
+    losses = [column.removeprefix(LOSS) for column in values if column.startswith(LOSS)]
+    shared = [one for one in losses if any(name.endswith(one) for name in values if name not in (TRAINING, LOSS + one))]
+    probes = shared or losses
     plots: dict[str, dict[str, Curve]] = {}
     for column, curve in values.items():
         if column == TRAINING:

@@ -93,7 +93,7 @@ class ImageData(pl.LightningDataModule):
         self.image_size = image_size
         self.batch_size = batch_size
         self.seed = seed
-        self.eval_size = eval_size or image_size
+        self.eval_size = image_size if eval_size is None else eval_size
         self.in_channels = in_channels
         self.crop_share = crop_share
         self.augmentation = augmentation
@@ -109,6 +109,9 @@ class ImageData(pl.LightningDataModule):
         self._check()
 
     def _check(self) -> None:
+        for name in ("image_size", "eval_size", "batch_size", "eval_batch_size", "num_calibration"):
+            if getattr(self, name) < 1:
+                raise UserError(f"task.data.{name}={getattr(self, name)}; allowed are whole numbers from 1")
         for name in ("val_share", "test_share", "max_broken"):
             share = getattr(self, name)
             if not (0 < share < 1 or (name == "max_broken" and share == 0)):

@@ -48,6 +48,19 @@ class Augmentation:
                 f"task.data.augmentation.color_jitter={self.color_jitter} and rand_augment={self.rand_augment} exclude "
                 "each other; set one of them to 0 or null"
             )
+        scale = self.crop_scale
+        if scale is not None and not 0 < scale[0] <= scale[1] <= 1:
+            raise UserError(
+                f"task.data.augmentation.crop_scale={list(scale)}; allowed are two shares above 0 and up to 1, the "
+                "smaller one first, or null"
+            )
+        for name in ("flip", "erasing"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(
+                    f"task.data.augmentation.{name}={getattr(self, name)}; allowed are probabilities from 0 to 1"
+                )
+        if self.color_jitter < 0:
+            raise UserError(f"task.data.augmentation.color_jitter={self.color_jitter}; allowed are numbers from 0")
         if self.repeats < 1:
             raise UserError(f"task.data.augmentation.repeats={self.repeats}; allowed are whole numbers from 1")
 

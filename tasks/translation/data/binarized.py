@@ -21,12 +21,14 @@ class Binarized:
 
     Args:
         root: the folder, with `dict.<language>.txt` and `<part>.<source>-<target>.<language>.bin` and `.idx`.
+        text_folder: where the text that was binarised may still lie, `<part>.<language>`; None: not known.
     """
 
     root: Path
     source_lang: str
     target_lang: str
     codec: Codec
+    text_folder: Path | None = None
 
     @cached_property
     def source_dictionary(self) -> Dictionary:
@@ -75,6 +77,17 @@ class Binarized:
             shuffle=False,
         )
 
+    def place(self, part: str, number: int) -> str:
+        """Where a sentence of a part is, numbers counting from 0, for messages: file and line, and how it begins."""
+        tokens = self._side(part, self.source_lang, self.source_dictionary)[number]
+        file = self.text_folder and self.text_folder / f"{FILE_NAMES[part]}.{self.source_lang}"
+        where = (
+            f"{file}:{number + 1}"
+            if file and file.is_file()
+            else f"sentence {number + 1} of {FILE_NAMES[part]} in {self.root}"
+        )
+        return f"{where} ({self.text(tokens, self.source_lang)[:40]!r}...)"
+
     def text(self, tokens: Tensor, language: str) -> str:
         """The text of one sentence's numbers (T); special symbols other than the unknown one are left out."""
         dictionary = self.target_dictionary if language == self.target_lang else self.source_dictionary
@@ -100,6 +113,8 @@ class Binarized:
             if not Path(f"{prefix}{ending}").is_file():
                 raise UserError(f"{prefix}{ending} is missing; binarise the text with fairseq-preprocess")
         layout = indexed_dataset.infer_dataset_impl(str(prefix))
+        if layout == "mmap" and not _is_whole(Path(f"{prefix}.idx")):
+            raise UserError(f"{prefix}.idx is cut off; binarise the text again")
         try:
             # fairseq's older layout is read sentence by sentence: its cached reader wants to be told beforehand.
             side = data_utils.load_indexed_dataset(
@@ -107,6 +122,11 @@ class Binarized:
             )
         except Exception as error:  # whatever a broken index leads to
             raise UserError(f"{prefix}.idx cannot be read ({error}); binarise the text again") from error
+        num_bytes, expected = Path(f"{prefix}.bin").stat().st_size, _num_bytes(layout, side)
+        if num_bytes != expected:
+            raise UserError(
+                f"{prefix}.bin has {num_bytes} bytes, but its .idx tells of {expected}; binarise the text again"
+            )
         greatest = _greatest(prefix, layout, side)
         if greatest >= len(dictionary):
             raise UserError(
@@ -114,6 +134,23 @@ class Binarized:
                 "the dictionary is not the one the text was binarised with"
             )
         return side
+
+
+def _is_whole(index: Path) -> bool:
+    """Whether an index has the length that its head speaks of; fairseq's reader prints a traceback where it has not."""
+    with index.open("rb") as file:
+        head = file.read(26)  # magic, version, type of the numbers; in the last eight bytes the number of sentences
+    num_sentences = int.from_bytes(head[18:], "little")
+    return len(head) == 26 and index.stat().st_size == 26 + 12 * num_sentences  # each with its length and place
+
+
+def _num_bytes(layout: str, side: Any) -> int:
+    """The size of the file of numbers, as its index has it."""
+    if layout == "mmap":
+        num_tokens, num_bytes = side.sizes.sum(dtype=np.int64), side._index.dtype().itemsize
+    else:
+        num_tokens, num_bytes = side.data_offsets[-1], side.element_size
+    return int(num_tokens) * int(num_bytes)
 
 
 def _greatest(prefix: Path, layout: str, side: Any) -> int:

@@ -4,6 +4,7 @@ import io
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from contextlib import redirect_stderr
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -88,10 +89,13 @@ class BytePairs(Subwords):
         if self._codes is None:
             raise UserError("text cannot be encoded without the merges: set task.data.source.subword_file")
         try:
-            with self._codes.open(encoding="utf-8") as codes:
+            with self._codes.open(encoding="utf-8") as codes, redirect_stderr(io.StringIO()) as said:
                 return BPE(codes)
         except (OSError, UnicodeDecodeError, ValueError, IndexError) as error:
             raise UserError(f"{self._codes} cannot be read as merges of subword-nmt: {error}") from error
+        except SystemExit:  # subword-nmt's way to refuse a line
+            reason = said.getvalue().splitlines()[0].removeprefix("Error: ")
+            raise UserError(f"{self._codes} cannot be read as merges of subword-nmt: {reason}") from None
 
     def encode(self, text: str) -> str:
         return str(self._merges.process_line(text))

@@ -128,7 +128,7 @@ class TranslationData(pl.LightningDataModule):
             return np.asarray(kept)
         many = (
             f"{len(too_long)} of {len(pairs)} pairs are longer than {limits[0]} and {limits[1]} tokens, the first is "
-            f"sentence {too_long[0] + 1} of {FILE_NAMES[name]} in {self.binarized.root}"
+            f"{self.binarized.place(name, too_long[0])}"
         )
         if name != "train":
             raise UserError(f"{many}; none of this part may be: raise task.data.max_source_length, max_target_length")

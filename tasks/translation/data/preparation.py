@@ -43,10 +43,13 @@ class Preparation:
         already_applied: whether the text is tokenised and split already; it is taken as it is, and `subwords` and
             `tokenizer` say how text is made of it again.
         subword_file: the merges or the model that were already applied, to translate other text; None: not at hand.
-        max_symbols: of the dictionary, special ones among them; the rarest are left out. None: all.
+        max_symbols: of the dictionary, the four special ones among them; the rarest are left out. None: all.
         max_words: of either side of a training pair; None: any.
         max_ratio: of the longer side's words to the shorter side's in a training pair; None: any.
         max_dropped: the greatest share of the pairs that may be left out, as empty or by the two limits.
+
+    Raises:
+        UserError: a number is out of its range, or settings contradict each other.
     """
 
     subwords: SubwordMethod = "sentencepiece"
@@ -60,6 +63,12 @@ class Preparation:
     max_dropped: float = 0.05
 
     def __post_init__(self) -> None:
+        for name, least in (("num_subwords", 1), ("max_symbols", 5), ("max_words", 1), ("max_ratio", 1)):
+            number = getattr(self, name)
+            if number is not None and number < least:
+                raise UserError(f"task.data.source.preparation.{name}={number}; give a number of at least {least}")
+        if not 0 <= self.max_dropped <= 1:
+            raise UserError(f"task.data.source.preparation.max_dropped={self.max_dropped}; allowed are shares, 0 to 1")
         if self.subword_file is not None and not self.already_applied:
             raise UserError(
                 f"task.data.source.preparation.subword_file={self.subword_file} is for text to which it was applied: "

@@ -102,6 +102,11 @@ class ParallelText(TranslationSource):
         self.root = self.root.expanduser()
         self.output = self.output and self.output.expanduser()
         _check_shares(self.val_share, self.test_share)
+        if self.source_lang == self.target_lang:
+            raise UserError(
+                f"task.data.source.source_lang={self.source_lang} and target_lang are the same, but parts and "
+                "dictionaries go by the language; give the two names of their own"
+            )
         if self.valid_every is not None and (self.valid is not None or self.test is None or self.valid_every < 2):
             raise UserError(
                 f"task.data.source.valid_every={self.valid_every}: it is 2 or more, and needs a test part and no valid"
@@ -121,7 +126,7 @@ class ParallelText(TranslationSource):
         }
         corpus = Corpus(self.root.resolve().name, self.source_lang, self.target_lang, identity, self._pairs)
         folder, codec = prepare(corpus, self.preparation, self.output)
-        return Binarized(folder, self.source_lang, self.target_lang, codec)
+        return Binarized(folder, self.source_lang, self.target_lang, codec, folder.parent / "text")
 
     def _files(self, name: str) -> tuple[Path, ...]:
         if name.endswith(".tsv"):
@@ -194,7 +199,7 @@ class GettextCatalogues(TranslationSource):
 
         corpus = Corpus(f"gettext_en_{self.target_lang}", "en", self.target_lang, identity, pairs)
         folder, codec = prepare(corpus, self.preparation, self.output)
-        return Binarized(folder, "en", self.target_lang, codec)
+        return Binarized(folder, "en", self.target_lang, codec, folder.parent / "text")
 
 
 def _check_shares(val_share: float, test_share: float) -> None:

@@ -30,8 +30,8 @@ def locked(folder: Path) -> Iterator[None]:
 def stage(output: Path, work: Callable[[Path], None]) -> None:
     """Have `work` make the output, a folder, unless it is there.
 
-    It is made under another name and takes its own when it is complete and on disk; what a killed process left behind
-    is removed. The caller holds the lock of the folder around it.
+    It is made under another name and takes its own when it is complete and on disk; what an error or a killed process
+    left behind is removed. The caller holds the lock of the folder around it.
 
     Args:
         work: is given an empty folder to fill.
@@ -41,10 +41,14 @@ def stage(output: Path, work: Callable[[Path], None]) -> None:
     unfinished = output.with_name(f".{output.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
-    work(unfinished)
-    for path in (*unfinished.iterdir(), unfinished):
-        _flush(path)
-    unfinished.rename(output)
+    try:
+        work(unfinished)
+        for path in (*unfinished.iterdir(), unfinished):
+            _flush(path)
+        unfinished.rename(output)
+    except BaseException:
+        shutil.rmtree(unfinished)
+        raise
     _flush(output.parent)
 
 
