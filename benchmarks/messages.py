@@ -29,7 +29,7 @@ def latency_ms(task: Any, space: Any, arch: Arch) -> float:
     network = task.standalone(space, arch).eval()
     run = task.inference(network, 1, "cpu")
     with measuring(1):
-        return time_call(lambda: run(network), Protocol(), clock_for("cpu", 1)).ms
+        return time_call(lambda: run(network), Protocol(), clock_for("cpu", 1)).latency_ms
 
 
 def networks_of(folder: Path, results: Any) -> Iterator[tuple[str, Network]]:
