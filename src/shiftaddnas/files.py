@@ -10,12 +10,12 @@ from typing import BinaryIO
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file so that a reader, or a process killed in between, sees the old content or the new, never a part."""
-    with written_atomically(path) as file:
+    with opened_atomically(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
-def written_atomically(path: Path) -> Iterator[BinaryIO]:
+def opened_atomically(path: Path) -> Iterator[BinaryIO]:
     """A file to write to piece by piece, which takes its name when all is written; an error leaves no trace of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from shiftaddnas.cli.app import plain_config, start
 from shiftaddnas.errors import UserError
-from shiftaddnas.files import written_atomically
+from shiftaddnas.files import opened_atomically
 
 if TYPE_CHECKING:  # torch is imported when a job runs, so that --help answers at once
     from torch import nn
@@ -85,7 +85,7 @@ def _target(name: str | None, files: ExitStack) -> BinaryIO:
     with _failure_named(name):
         if path.exists() and not path.is_file():  # a pipe or device, which cannot be replaced
             return files.enter_context(path.open("wb"))
-        return files.enter_context(written_atomically(path))
+        return files.enter_context(opened_atomically(path))
 
 
 @contextmanager
