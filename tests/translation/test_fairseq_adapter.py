@@ -11,6 +11,7 @@ from typing import Any
 import joblib
 import pytest
 import torch
+from joblib.externals.loky import get_reusable_executor
 from omegaconf import OmegaConf
 
 from shiftaddnas.errors import UserError
@@ -74,7 +75,10 @@ def names_after_import() -> tuple[list[str], list[str], int, int]:
 
 @pytest.mark.slow
 def test_nor_in_a_worker_of_joblib() -> None:
-    (found,) = joblib.Parallel(n_jobs=2, backend="loky")([joblib.delayed(names_after_import)()])
+    try:
+        (found,) = joblib.Parallel(n_jobs=2, backend="loky")([joblib.delayed(names_after_import)()])
+    finally:
+        get_reusable_executor().shutdown()
     before, after, level, level_after = found
     assert after == before
     assert level_after == level

@@ -44,6 +44,7 @@ def in_workers(
             min(num_workers, len(jobs)), multiprocessing.get_context("spawn"), _begin, (make,)
         )
         futures = {executor.submit(_do, job): job for job in jobs}
+    workers = set(multiprocessing.active_children()) - before
     try:
         for future in as_completed(futures):
             yield futures[future], future.result()
@@ -55,7 +56,7 @@ def in_workers(
         ) from None
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
-        for worker in set(multiprocessing.active_children()) - before:
+        for worker in workers:
             worker.terminate()
 
 
