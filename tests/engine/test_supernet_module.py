@@ -58,12 +58,17 @@ def module(space: HybridSpace, sampler: PathSampler, schedule: OperatorSchedule 
 
 
 def fit(
-    module: SupernetModule, max_epochs: int, *callbacks: pl.Callback, ckpt_path: Path | None = None
+    module: SupernetModule,
+    max_epochs: int,
+    *callbacks: pl.Callback,
+    ckpt_path: Path | None = None,
+    precision: Any = "32-true",
 ) -> dict[str, float]:
     trainer = pl.Trainer(
         max_epochs=max_epochs,
         limit_train_batches=4,
         accelerator="cpu",
+        precision=precision,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -160,3 +165,18 @@ class Noting(PathSampler):
         archs = self.inner.archs(space, rng)
         self.seen += [arch.id for arch in archs]
         return archs
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype", "tolerance"),
+    [("64-true", torch.float64, 1e-3), ("bf16-true", torch.bfloat16, 0.1), ("bf16-mixed", torch.float32, 0.1)],
+)
+def test_every_precision_trains_and_scores(
+    digits_space: HybridSpace, precision: str, dtype: torch.dtype, tolerance: float
+) -> None:
+    single, other = (module(digits_space, UniformPaths()) for _ in range(2))
+    expected = fit(single, 2)["val/loss_one"]
+    assert fit(other, 2, precision=precision)["val/loss_one"] == pytest.approx(expected, rel=tolerance)
+    assert {parameter.dtype for parameter in other.parameters()} == {dtype}
+    evaluator = SupernetEvaluator(other.supernet, other.task, other.task.datamodule())
+    assert evaluator(other.probes["one"])["loss"] == pytest.approx(expected, rel=tolerance)

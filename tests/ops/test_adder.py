@@ -245,6 +245,19 @@ def test_half_precision_input_keeps_its_type_in_its_gradient() -> None:
     assert x.grad.dtype == torch.bfloat16
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_gives_half_precision_that_was_summed_in_float32(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, w = (torch.randn(2, 40, 5, 5, generator=generator).to(dtype).requires_grad_() for _ in range(2))
+    y = adder_conv2d(x, w)
+    expected = adder_conv2d(x.detach().double(), w.detach().double())
+    torch.testing.assert_close(y, expected.to(dtype), atol=0, rtol=2**-7)  # a unit in the last place of bfloat16
+    torch.autograd.backward(y, torch.ones_like(y))
+    assert x.grad is not None
+    assert w.grad is not None
+    assert x.grad.dtype == w.grad.dtype == dtype
+
+
 def test_gradient_of_what_is_frozen_is_none() -> None:
     x = torch.randn(1, 2, 4, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
     w = torch.randn(2, 2, 3, 3, generator=torch.Generator().manual_seed(1))

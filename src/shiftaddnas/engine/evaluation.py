@@ -4,10 +4,10 @@ from itertools import islice
 from typing import Any
 
 import torch
-from lightning_fabric.utilities import move_data_to_device
 from torch.utils.data import DataLoader
 
 from shiftaddnas.engine.batch_norm import Statistics, batch_norm_statistics, lent_statistics, tracks_statistics
+from shiftaddnas.engine.batches import as_taken_by
 from shiftaddnas.engine.task import Task, TaskData
 from shiftaddnas.errors import UserError
 from shiftaddnas.spaces import Arch
@@ -54,7 +54,7 @@ class SupernetEvaluator:
         training = supernet.training
         supernet.eval()
         try:
-            statistics = self._statistics(arch, device)
+            statistics = self._statistics(arch)
             metrics = task.metrics().to(device)
             for metric in metrics.values():
                 # In a distributed run one process scores while the others wait.
@@ -62,9 +62,9 @@ class SupernetEvaluator:
             loss_sum, count = 0.0, 0
             with lent_statistics(supernet, statistics):
                 for batch in islice(self._data.val_dataloader(), self._num_val_batches):
-                    on_device = move_data_to_device(batch, device)
-                    output = task.step(supernet, on_device, arch)
-                    metrics.update(output.logits, task.targets(on_device))
+                    taken = as_taken_by(supernet, batch)
+                    output = task.step(supernet, taken, arch)
+                    metrics.update(output.logits, task.targets(taken))
                     loss_sum += float(output.loss) * output.size
                     count += output.size
         finally:
@@ -74,12 +74,12 @@ class SupernetEvaluator:
             found[self.metric] = task.other_score(self.metric, supernet.space, arch, found)
         return found
 
-    def _statistics(self, arch: Arch, device: torch.device) -> Statistics:
+    def _statistics(self, arch: Arch) -> Statistics:
         if not tracks_statistics(self._supernet):
             return {}
         return batch_norm_statistics(
             self._supernet,
-            (move_data_to_device(batch, device) for batch in self._data.calibration_dataloader()),
+            (as_taken_by(self._supernet, batch) for batch in self._data.calibration_dataloader()),
             lambda batch: self._task.step(self._supernet, batch, arch),
         )
 

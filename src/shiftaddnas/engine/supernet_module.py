@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from shiftaddnas.engine.batch_norm import Statistics, batch_norm_statistics, lent_statistics, tracks_statistics
+from shiftaddnas.engine.batches import as_taken_by
 from shiftaddnas.engine.noise import seed_layer_noise
 from shiftaddnas.engine.optimization import Optimization
 from shiftaddnas.engine.paths import PathSampler
@@ -111,7 +112,7 @@ class SupernetModule(pl.LightningModule):
         if not tracks_statistics(self.supernet):
             return
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        batches = [self.transfer_batch_to_device(batch, self.device, 0) for batch in data.calibration_dataloader()]
+        batches = [as_taken_by(self.supernet, batch) for batch in data.calibration_dataloader()]
         for name, arch in self.probes.items():
             step = partial(self._step, arch)
             self._probe_statistics[name] = batch_norm_statistics(self.supernet, batches, step)

@@ -38,7 +38,7 @@ def adder_conv2d(
 
     The gradients are AdderNet's, not the derivatives: the full-precision x - w for the kernel, and the HardTanh
     clamp(w - x, -1, 1) for the input. Computed in float64 where an argument is float64, else in float32, under
-    autocast too.
+    autocast too; the result is of the type that input and kernel have in common.
 
     Args:
         weight_FCRS: kernels of shape (F, C / groups, R, S).
@@ -54,13 +54,14 @@ def adder_conv2d(
         UserError: channels and groups do not fit, the kernel is larger than the padded input, `input_gradient` is
             unknown, or a backend is forced that cannot run here.
     """
-    dtype = torch.promote_types(torch.promote_types(x_BCHW.dtype, weight_FCRS.dtype), torch.float32)
+    common = torch.promote_types(x_BCHW.dtype, weight_FCRS.dtype)
+    dtype = torch.promote_types(common, torch.float32)
     x_BCHW, weight_FCRS = x_BCHW.to(dtype), weight_FCRS.to(dtype)
     geometry = Geometry.of(x_BCHW, weight_FCRS, stride, padding, dilation, groups)
     if input_gradient not in get_args(InputGradient):
         raise UserError(f"input_gradient={input_gradient} is unknown; it is exact or truncated")
     backend = "torch" if dtype == torch.float64 else adder_backend(x_BCHW.device.type)
-    y_BFHW: Tensor = _Adder.apply(x_BCHW, weight_FCRS, geometry, eta, input_gradient, backend)
+    y_BFHW: Tensor = _Adder.apply(x_BCHW, weight_FCRS, geometry, eta, input_gradient, backend).to(common)
     return y_BFHW if bias is None else y_BFHW + bias.view(-1, 1, 1)
 
 

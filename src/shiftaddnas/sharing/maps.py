@@ -7,6 +7,7 @@ input, which no shape of a kernel at fan-in scale would reach.
 from abc import ABC, abstractmethod
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -36,8 +37,16 @@ def divergence(unit: Tensor, target: Distribution) -> Tensor:
 
     It is the squared 2-Wasserstein distance between the elements and the target, up to the quantiles' grid.
     """
-    ordered = unit.flatten().sort().values
+    elements = unit.flatten()
+    ordered = elements[_increasing_order(elements.detach())]
     return (ordered - target.quantiles(ordered.numel(), like=ordered)).square().mean()
+
+
+def _increasing_order(values: Tensor) -> Tensor:
+    """The indices that sort a vector. On the CPU NumPy finds those of a kernel six times as fast as torch."""
+    if values.device.type != "cpu" or values.dtype == torch.bfloat16:  # which NumPy does not have
+        return values.argsort()
+    return torch.from_numpy(np.argsort(values.numpy()))
 
 
 class KernelMap(nn.Module, ABC):
