@@ -169,7 +169,7 @@ def test_a_finished_study_is_printed_again_and_can_be_asked_more(whole: Path, tm
     folder = study_folder(tmp_path)
     kept = {name: (folder / name).stat().st_mtime_ns for name in (*MADE, "results.json", "report.html")}
     first_printed = (whole / "printed.txt").read_text()
-    first_printed = first_printed[first_printed.index("5 archs of") :]
+    first_printed = first_printed[first_printed.index("5 archs of space") :]
     printed = succeeded(shiftaddnas(*STUDY, folder=tmp_path))
     assert printed.splitlines()[:-1] == first_printed.splitlines()[:-1]
     assert str(folder) in printed.splitlines()[-1]
