@@ -7,9 +7,11 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
+from shiftaddnas.engine.batches import even_batch_size
 from shiftaddnas.errors import UserError
 
 SPLIT_SEED = 20220717
+EVAL_BATCH_SIZE = 512
 
 
 class DigitsData(pl.LightningDataModule):
@@ -72,7 +74,8 @@ class DigitsData(pl.LightningDataModule):
         return self._whole("test")
 
     def calibration_dataloader(self) -> DataLoader[tuple[torch.Tensor, ...]]:
-        return self._whole("calibration")
+        part = self.parts["calibration"]
+        return DataLoader(part, batch_size=even_batch_size(len(part), EVAL_BATCH_SIZE), num_workers=self.num_workers)
 
     def _whole(self, name: str) -> DataLoader[tuple[torch.Tensor, ...]]:
-        return DataLoader(self.parts[name], batch_size=512, num_workers=self.num_workers)
+        return DataLoader(self.parts[name], batch_size=EVAL_BATCH_SIZE, num_workers=self.num_workers)

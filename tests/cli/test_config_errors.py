@@ -26,6 +26,8 @@ SEARCH = {
     "missing checkpoint": ("ckpt=none.ckpt", ["none.ckpt does not exist"]),
     "bad syntax": ("space=[", ["space=["]),
     "negative seed": ("seed=-1", ["seed=-1"]),
+    "training without an end": ("trainer.max_epochs=-1", ["trainer.max_epochs=-1 has no end", "+trainer.max_steps"]),
+    "entry of an open setting": ("optim.operator_lr={shift: 3.0}", ["+optim.operator_lr.NAME=VALUE"]),
     "missing device": ("trainer.accelerator=gpu", ["trainer", "gpu"]),
     "group without an option": ("logger=null", ["logger=null", "--help"]),
     "unshareable operator": ("space.shift_form=ps", ["shift", "sharing=independent"]),

@@ -30,6 +30,14 @@ def test_truncated(tmp_path: Path, share: float) -> None:
         load_checkpoint(path)
 
 
+@pytest.mark.parametrize("content", [b"a: 1\n", b"epoch,step\n0,1\n", b"\x80\x02}q\x00(", b"]", b"0", bytes(100)])
+def test_another_file(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "x.ckpt"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"x\.ckpt"):
+        load_checkpoint(path)
+
+
 def test_code_is_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "x.ckpt"
     torch.save({"state_dict": {}, "surprise": Surprise()}, path)

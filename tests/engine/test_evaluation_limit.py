@@ -22,15 +22,15 @@ class InSmallBatches(DigitsData):
         return DataLoader(self.parts["val"], batch_size=100)
 
 
-def evaluator(space: HybridSpace, **limit: float) -> SupernetEvaluator:
+def evaluator(space: HybridSpace, **limit: float | None) -> SupernetEvaluator:
     torch.manual_seed(0)
     task: ImageClassification = built("task", "task=digits")
     data = InSmallBatches(64, 0)
     return SupernetEvaluator(task.supernet(space, Shared()), task, data, **limit)
 
 
-@pytest.mark.parametrize(("limit", "num_batches"), [(1, 1), (3, 3), (100, 4), (1.0, 4), (0.5, 2), (0.3, 1)])
-def test_so_many_batches_are_scored(digits_space: HybridSpace, limit: float, num_batches: int) -> None:
+@pytest.mark.parametrize(("limit", "num_batches"), [(1, 1), (3, 3), (100, 4), (1.0, 4), (None, 4), (0.5, 2), (0.3, 1)])
+def test_so_many_batches_are_scored(digits_space: HybridSpace, limit: float | None, num_batches: int) -> None:
     arch = digits_space.cheapest(dict.fromkeys(digits_space.all_terms(), 1.0))
     limited = evaluator(digits_space, limit_val_batches=limit)
     data = InSmallBatches(64, 0)

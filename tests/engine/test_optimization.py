@@ -33,6 +33,24 @@ def test_vectors_are_not_decayed_and_operators_have_their_own_rate() -> None:
     assert "lr_scheduler" not in configured
 
 
+def test_operators_that_share_a_kernel_share_its_rate() -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    operators = {"conv": [*model[0].parameters()], "shift": [*model.parameters()]}
+    for factors in ({"shift": 3.0}, {"conv": 3.0, "shift": 3.0}):
+        configured = Optimization(partial(torch.optim.SGD, lr=0.1), operator_lr=factors).configure(model, 10, operators)
+        assert {round(group["lr"], 6) for group in configured["optimizer"].param_groups} == {0.3}
+    with pytest.raises(UserError, match=r"optim\.operator_lr=.*shares kernels"):
+        Optimization(partial(torch.optim.SGD, lr=0.1), operator_lr={"conv": 1.0, "shift": 3.0}).configure(
+            model, 10, operators
+        )
+
+
+@pytest.mark.parametrize("factor", [0.0, -3.0])
+def test_a_rate_must_be_above_zero(factor: float) -> None:
+    with pytest.raises(UserError, match=r"optim\.operator_lr\.shift=.*above 0"):
+        Optimization(partial(torch.optim.SGD, lr=0.1), operator_lr={"shift": factor})
+
+
 def test_cosine_with_warmup_follows_its_formula() -> None:
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
     scheduler = cosine_with_warmup(optimizer, total_steps=100, warmup=0.1, final=0.01)

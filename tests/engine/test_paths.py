@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from composed import built
 from shiftaddnas.engine import FairPaths, SandwichPaths, UniformPaths
 from shiftaddnas.errors import UserError
 from tasks.image_classification import HybridSpace
@@ -25,6 +26,19 @@ def test_fair_paths_train_every_operator_of_every_layer(digits_space: HybridSpac
     for layer, step in enumerate(digits_space.steps(archs[0])):
         operators = {arch[f"layer_{layer}"] for arch in archs}
         assert operators == set(digits_space.levels[step.level].operators)
+
+
+def test_fair_paths_where_a_choice_decides_what_else_there_is() -> None:
+    space = built("space", "task=gettext_en_de")
+    for seed in range(20):
+        archs = FairPaths().archs(space, np.random.default_rng(seed))
+        for arch in archs:
+            space.validate(arch)
+        # Every option of a decision that all the archs take is trained.
+        names = set.intersection(*(set(arch.as_dict()) for arch in archs))
+        for _, decision, _ in space.walk(archs[0]):
+            if decision.name in names and len(decision.options) <= len(archs):
+                assert {arch[decision.name] for arch in archs} == set(decision.options), decision.name
 
 
 def test_sandwich_has_both_ends(digits_space: HybridSpace) -> None:

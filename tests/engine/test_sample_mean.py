@@ -47,6 +47,10 @@ class Line(Task):
         return found
 
 
+def pairs(part: list[int]) -> tuple[Tensor, Tensor]:
+    return X[part], Y[part]
+
+
 def updated_weight(parts: list[list[int]], *, counts: bool = True, **settings: Any) -> float:
     """The weight after an update from 0 with learning rate 1: minus the gradient."""
     network = nn.Linear(1, 1, bias=False)
@@ -61,7 +65,7 @@ def updated_weight(parts: list[list[int]], *, counts: bool = True, **settings: A
         enable_model_summary=False,
         **settings,
     )
-    loader: Any = DataLoader(parts, batch_size=None, collate_fn=lambda part: (X[part], Y[part]))  # type: ignore[arg-type]
+    loader: Any = DataLoader(parts, batch_size=None, collate_fn=pairs)  # type: ignore[arg-type]
     trainer.fit(module, loader)
     return network.weight.item()
 
@@ -96,5 +100,5 @@ def test_without_numbers_of_samples_batches_count_alike() -> None:
 def test_processes_count_by_samples() -> None:
     parts = [[0, 1, 2, 3], [4], [5], [6, 1, 2]]  # dealt out to two processes in turns
     whole = minus_gradient([0, 1, 2, 3, 4, 5, 6, 1, 2])
-    found = updated_weight(parts, accumulate_grad_batches=2, devices=2, strategy="ddp_fork")
+    found = updated_weight(parts, accumulate_grad_batches=2, devices=2, strategy="ddp_spawn")
     assert found == pytest.approx(whole)

@@ -12,6 +12,12 @@ def test_stages_follow_their_shares() -> None:
     assert ends == [0.3] * 3 + [0.6] * 3 + [1.0] * 4
 
 
+@pytest.mark.parametrize(("until", "num_epochs", "num_in_stage"), [(0.28, 25, 7), (0.56, 100, 56), (0.3, 7, 3)])
+def test_a_share_that_floats_cannot_hold_ends_where_it_should(until: float, num_epochs: int, num_in_stage: int) -> None:
+    schedule = OperatorSchedule([Stage(until, ("conv",)), Stage(1.0)])
+    assert [schedule.stage(epoch, num_epochs).until for epoch in range(num_epochs)].count(until) == num_in_stage
+
+
 def test_training_beyond_its_end_stays_in_the_last_stage() -> None:
     assert OperatorSchedule([Stage(0.5, ("conv",)), Stage(1.0)]).stage(12, 10).operators is None
 

@@ -13,6 +13,7 @@ from composed import built
 from shiftaddnas.engine import Distillation, Optimization, SubnetModule, deit_cosine
 from shiftaddnas.engine.checkpoint import ResumeCheckpoint, load_checkpoint, network_state
 from shiftaddnas.engine.subnet_module import AVERAGE, NETWORK
+from shiftaddnas.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*exists and is not empty", "ignore:.*does not have many workers")
 DECAY = 0.8
@@ -54,12 +55,19 @@ def network() -> nn.Sequential:
 
 
 def fitted(
-    folder: Path, *callbacks: pl.Callback, resume: Path | None = None, **settings: Any
+    folder: Path,
+    *callbacks: pl.Callback,
+    resume: Path | None = None,
+    ema_decay: float | None = DECAY,
+    **settings: Any,
 ) -> tuple[pl.Trainer, SubnetModule]:
     """Three epochs of five batches, two of which, or the epoch's last, make a step."""
     task = built("task", "task=digits", "seed=3")
     optimization = Optimization(
-        partial(torch.optim.AdamW, lr=0.05), partial(deit_cosine, warmup_epochs=1), interval="epoch", ema_decay=DECAY
+        partial(torch.optim.AdamW, lr=0.05),
+        partial(deit_cosine, warmup_epochs=1),
+        interval="epoch",
+        ema_decay=ema_decay,
     )
     module = SubnetModule(network(), task, optimization, 3, Distillation(network()))
     keep = ResumeCheckpoint(folder / "resume.ckpt", folder / "final.ckpt", {})
@@ -134,3 +142,15 @@ def test_the_trainers_settings_take_effect(tmp_path: Path, settings: dict[str, A
     assert other.dtype == torch.float32
     assert torch.isfinite(other).all()
     assert not torch.equal(weight, other)
+
+
+def test_an_average_needs_more_than_half_precision(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"trainer\.precision=bf16-true .*optim\.ema_decay=null"):
+        fitted(tmp_path, precision="bf16-true")
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("64-true", torch.float64), ("bf16-true", torch.bfloat16)])
+def test_a_teacher_follows_the_precision(tmp_path: Path, precision: str, dtype: torch.dtype) -> None:
+    trainer, module = fitted(tmp_path, ema_decay=None, precision=precision)
+    assert {parameter.dtype for parameter in module.parameters()} == {dtype}
+    assert torch.isfinite(trainer.callback_metrics["train/loss"])

@@ -22,7 +22,7 @@ from shiftaddnas.engine import (
     cosine_with_warmup,
 )
 from shiftaddnas.engine.checkpoint import ResumeCheckpoint
-from shiftaddnas.sharing import Heterogeneous
+from shiftaddnas.sharing import Heterogeneous, Quantile, WeightSharing
 from shiftaddnas.supernets import Supernet
 from tasks.image_classification import HybridSpace, ImageClassification
 
@@ -47,10 +47,15 @@ def task() -> ImageClassification:
     return found
 
 
-def module(space: HybridSpace, sampler: PathSampler, schedule: OperatorSchedule | None = None) -> SupernetModule:
+def module(
+    space: HybridSpace,
+    sampler: PathSampler,
+    schedule: OperatorSchedule | None = None,
+    sharing: WeightSharing | None = None,
+) -> SupernetModule:
     torch.manual_seed(7)
     the_task = task()
-    supernet = the_task.supernet(space, Heterogeneous())
+    supernet = the_task.supernet(space, sharing or Heterogeneous())
     optimization = Optimization(partial(torch.optim.AdamW, lr=3e-3), cosine_with_warmup)
     cheapest = space.cheapest(dict.fromkeys(space.all_terms(), 1.0))
     schedule = schedule or OperatorSchedule()
@@ -62,19 +67,19 @@ def fit(
     max_epochs: int,
     *callbacks: pl.Callback,
     ckpt_path: Path | None = None,
-    precision: Any = "32-true",
+    **settings: Any,
 ) -> dict[str, float]:
     trainer = pl.Trainer(
         max_epochs=max_epochs,
         limit_train_batches=4,
         accelerator="cpu",
-        precision=precision,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         callbacks=list(callbacks),
+        **settings,
     )
     trainer.fit(
         module, datamodule=module.task.datamodule(), ckpt_path=ckpt_path, weights_only=True if ckpt_path else None
@@ -171,12 +176,25 @@ class Noting(PathSampler):
     ("precision", "dtype", "tolerance"),
     [("64-true", torch.float64, 1e-3), ("bf16-true", torch.bfloat16, 0.1), ("bf16-mixed", torch.float32, 0.1)],
 )
+@pytest.mark.parametrize("sharing", [Heterogeneous(), Quantile()])
 def test_every_precision_trains_and_scores(
-    digits_space: HybridSpace, precision: str, dtype: torch.dtype, tolerance: float
+    digits_space: HybridSpace, precision: str, dtype: torch.dtype, tolerance: float, sharing: WeightSharing
 ) -> None:
-    single, other = (module(digits_space, UniformPaths()) for _ in range(2))
+    single, other = (module(digits_space, UniformPaths(), sharing=sharing) for _ in range(2))
     expected = fit(single, 2)["val/loss_one"]
     assert fit(other, 2, precision=precision)["val/loss_one"] == pytest.approx(expected, rel=tolerance)
     assert {parameter.dtype for parameter in other.parameters()} == {dtype}
     evaluator = SupernetEvaluator(other.supernet, other.task, other.task.datamodule())
     assert evaluator(other.probes["one"])["loss"] == pytest.approx(expected, rel=tolerance)
+
+
+def test_stages_follow_the_steps_where_steps_end_the_training(digits_space: HybridSpace) -> None:
+    entered: list[tuple[int, tuple[str, ...] | None]] = []
+
+    class Note(pl.Callback):
+        def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
+            entered.append((trainer.global_step, pl_module._stage.operators))
+
+    schedule = OperatorSchedule([Stage(0.5, ("conv",)), Stage(1.0, ("add",))])
+    fit(module(digits_space, UniformPaths(), schedule), 40, Note(), max_steps=8)
+    assert entered == [(step, ("conv",) if step <= 4 else ("add",)) for step in range(1, 9)]

@@ -183,6 +183,36 @@ def test_a_file_cannot_call_what_it_likes(tmp_path: Path) -> None:
         IntegerNetwork.load(path)
 
 
+@pytest.mark.parametrize("where", ["inputs", "constants", "kwargs"])
+def test_a_name_in_a_file_is_not_run(where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = 'x=print("code of a file has run")'
+    path = tmp_path / "network.integer.pt"
+    network, inputs = example("layers", None)  # type: ignore[arg-type]
+    export_integer(network, [[inputs]], path)
+    content = torch.load(path, weights_only=True)
+    graph = content["graph"]
+    if where == "inputs":
+        graph["inputs"][0] = code
+    elif where == "constants":
+        graph["constants"][code] = torch.zeros(1)
+    else:
+        graph["calls"][0]["kwargs"][code] = 1
+    torch.save(content, path)
+    with pytest.raises(UserError, match="is no file of the format"):
+        IntegerNetwork.load(path)
+    assert "has run" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.5, 0.7, 0.9, 0.99])
+def test_a_truncated_file_is_refused(share: float, tmp_path: Path) -> None:
+    path = tmp_path / "network.integer.pt"
+    network, inputs = example("layers", None)  # type: ignore[arg-type]
+    export_integer(network, [[inputs]], path)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(UserError, match="is no file of the format"):
+        IntegerNetwork.load(path)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.pt does not exist"):
         IntegerNetwork.load(tmp_path / "none.pt")

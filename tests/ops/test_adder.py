@@ -4,6 +4,7 @@ import itertools
 import math
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -277,6 +278,27 @@ def test_gradient_of_what_is_frozen_is_none() -> None:
 def test_misfits_are_named(x_shape: tuple[int, ...], w_shape: tuple[int, ...], groups: int, word: str) -> None:
     with pytest.raises(UserError, match=word):
         adder_conv2d(torch.zeros(x_shape), torch.zeros(w_shape), groups=groups)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"padding": -1}, {"padding": (1, -1)}, {"dilation": 0}, {"stride": 0}, {"stride": (1, -2)}, {"groups": 0}],
+)
+def test_settings_that_are_none_are_named(setting: dict[str, Any]) -> None:
+    (name,) = setting
+    with pytest.raises(UserError, match=f"{name}="):
+        adder_conv2d(torch.zeros(2, 8, 9, 9), torch.zeros(8, 8, 3, 3), **setting)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_an_empty_batch_has_empty_outputs_and_gradients(stride: int) -> None:
+    layer, x = AdderConv2d(8, 6, 3, stride=stride, padding=1), torch.zeros(0, 8, 9, 9, requires_grad=True)
+    y = layer(x)
+    assert y.shape == nn.functional.conv2d(x, torch.zeros(6, 8, 3, 3), stride=stride, padding=1).shape
+    torch.autograd.backward(y.sum())
+    assert x.grad is not None
+    assert x.grad.shape == x.shape
+    assert not layer.get_parameter("weight").grad.any()  # type: ignore[union-attr]
 
 
 def test_layer_has_the_signature_and_shapes_of_conv2d() -> None:

@@ -37,3 +37,11 @@ def test_slope_of_the_map_is_the_ratio_of_the_densities(z: float) -> None:
     assert at.grad is not None
     mapped = math.copysign(LAPLACE.isf(stats.norm.sf(abs(z))), z)
     assert at.grad.item() == pytest.approx(stats.norm.pdf(z) / LAPLACE.pdf(mapped), rel=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_keeps_its_type(dtype: torch.dtype) -> None:
+    z = torch.linspace(-4, 4, 33).to(dtype)
+    mapped = Laplacian().from_gaussian(z)
+    assert mapped.dtype == dtype
+    torch.testing.assert_close(mapped.float(), Laplacian().from_gaussian(z.float()), rtol=2**-7, atol=1e-3)

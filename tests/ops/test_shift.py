@@ -229,3 +229,11 @@ def test_settings_that_make_no_sense_are_named() -> None:
         Shift(act_fraction_bits=-1)
     with pytest.raises(UserError, match="grad_bits=32"):
         Shift(grad_bits=32)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_weights_are_rounded_once(dtype: torch.dtype) -> None:
+    w = (0.06 * torch.randn(20_000, generator=torch.Generator().manual_seed(0))).to(dtype)
+    rounded = power_of_two(w)
+    assert rounded.dtype == dtype
+    assert torch.equal(rounded.double(), power_of_two(w.double()))

@@ -135,4 +135,6 @@ def _unknown_setting(name: str, config_name: str) -> str:
     allowed = {str(item) for item in node} if isinstance(node, DictConfig) else set()
     if not allowed:
         return f"{name} is not a setting; --cfg job prints all there are"
+    if key in allowed:
+        return f"{name} has no such entry yet; entries are added one by one, with +{name}.NAME=VALUE"
     return f"{name} is not a setting; {suggest(key, allowed - {'_target_', '_partial_'}, parent)}"

@@ -23,7 +23,7 @@ class SupernetEvaluator:
     Args:
         score: the metric that is the score; None: the task's. One of the task's `other_scores` is measured as well.
         limit_val_batches: as in `pytorch_lightning.Trainer`: the first so many batches of the validation part, or such
-            a share of its batches; 1.0 for all.
+            a share of its batches; None or 1.0 for all.
 
     Raises:
         UserError: the limit leaves no batch.
@@ -36,7 +36,7 @@ class SupernetEvaluator:
         data: TaskData,
         *,
         score: str | None = None,
-        limit_val_batches: float = 1.0,
+        limit_val_batches: float | None = None,
     ) -> None:
         self.metric = score or task.metric
         self.unit = task.unit
@@ -84,9 +84,9 @@ class SupernetEvaluator:
         )
 
 
-def _num_batches(loader: DataLoader[Any], limit: float) -> int | None:
+def _num_batches(loader: DataLoader[Any], limit: float | None) -> int | None:
     """How many batches of a loader are within the limit; None for all."""
-    if isinstance(limit, float) and limit == 1.0:
+    if limit is None or (isinstance(limit, float) and limit == 1.0):
         return None
     number = limit if isinstance(limit, int) else int(len(loader) * limit)
     if number < 1:

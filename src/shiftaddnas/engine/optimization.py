@@ -23,7 +23,8 @@ class Optimization:
             torch.optim.lr_scheduler.OneCycleLR. None: a constant rate.
         interval: what a step of the scheduler is: an optimiser step, or an epoch.
         operator_lr: factors on the learning rate of single operators' parameters, by operator ("shift" wants more in
-            its exponent-and-sign form; DeepShift). Only a supernet knows its operators' parameters.
+            its exponent-and-sign form; DeepShift). Only a supernet knows its operators' parameters; a kernel that
+            operators share takes the factor of the one that is named.
         layer_decay: factor on the learning rate from each layer to the one before it (BEiT, ICLR 2022); for networks
             that say what their layers are, as those of timm do by `group_matcher`. None: one rate for all.
         ema_decay: of an exponential moving average of a single network's weights; None: no average.
@@ -48,6 +49,9 @@ class Optimization:
         self.operator_lr = dict(operator_lr or {})
         self.layer_decay = layer_decay
         self.ema_decay = ema_decay
+        for name, factor in self.operator_lr.items():
+            if factor <= 0:
+                raise UserError(f"optim.operator_lr.{name}={factor}; allowed are factors above 0")
         if layer_decay is not None and not 0 < layer_decay <= 1:
             raise UserError(f"optim.layer_decay={layer_decay}; allowed are numbers above 0 and up to 1, or null")
         if ema_decay is not None and not 0 < ema_decay < 1:
@@ -70,12 +74,7 @@ class Optimization:
             operators: the parameters of each operator.
             num_epochs: of the training; needed where the schedule goes by epochs.
         """
-        factors = {
-            id(parameter): self.operator_lr[name]
-            for name, parameters in (operators or {}).items()
-            if name in self.operator_lr
-            for parameter in parameters
-        }
+        factors = self._factors(operators or {})
         scales = {} if self.layer_decay is None else layer_scales(model, self.layer_decay)
         groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
         for name, parameter in model.named_parameters():
@@ -93,6 +92,18 @@ class Optimization:
             return {"optimizer": optimizer}
         scheduler = self.scheduler(optimizer, total_steps=self._num_scheduler_steps(num_steps, num_epochs))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": self.interval}}
+
+    def _factors(self, operators: Mapping[str, Iterable[nn.Parameter]]) -> dict[int, float]:
+        """The factors on the learning rate of single operators' parameters, by the parameters' ids."""
+        factors: dict[int, float] = {}
+        for name, parameters in operators.items():
+            for parameter in parameters if name in self.operator_lr else ():
+                if factors.setdefault(id(parameter), self.operator_lr[name]) != self.operator_lr[name]:
+                    raise UserError(
+                        f"optim.operator_lr={self.operator_lr}: {name} shares kernels with another operator; give both "
+                        "the same factor, or only one of them any, or take sharing=independent"
+                    )
+        return factors
 
     def _num_scheduler_steps(self, num_steps: int, num_epochs: int | None) -> int:
         if self.interval == "step":

@@ -5,7 +5,7 @@ is trained depends on nothing else: not on what was drawn before, and not on whe
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,23 +48,41 @@ class FairPaths(PathSampler):
     """As many archs a step as a layer has operators, so that every operator of every layer is trained (FairNAS).
 
     All share one draw of the decisions that give the network its shape; each other decision runs through a random
-    permutation of its options, again from the start where it has fewer than another.
+    permutation of its options, again from the start where it has fewer than another. So does a decision that only
+    some of the archs take.
     """
 
     def __init__(self, *, per_rank: bool = True) -> None:
         self.per_rank = per_rank
 
     def archs(self, space: Space[Any, Any], rng: np.random.Generator) -> list[Arch]:
-        first = space.sample(rng)
-        orders: list[tuple[str, list[Choice]]] = []
-        for _, decision, choice in space.walk(first):
-            order = rng.permutation(len(decision.options)) if decision.mutable else None
-            options = [choice] if order is None else [decision.options[index] for index in order]
-            orders.append((decision.name, options))
-        count = max(len(options) for _, options in orders)
-        return [
-            space.arch({name: options[number % len(options)] for name, options in orders}) for number in range(count)
-        ]
+        orders = {
+            decision.name: _shuffled(decision.options, rng) if decision.mutable else [choice]
+            for _, decision, choice in space.walk(space.sample(rng))
+        }
+        count = max(len(options) for options in orders.values())
+        return [_arch_of(space, orders, number, rng) for number in range(count)]
+
+
+def _shuffled(options: Sequence[Choice], rng: np.random.Generator) -> list[Choice]:
+    return [options[index] for index in rng.permutation(len(options))]
+
+
+def _arch_of(space: Space[Any, Any], orders: dict[str, list[Choice]], number: int, rng: np.random.Generator) -> Arch:
+    """The arch that takes of every order the choice of this number, or the next that is legal where it stands.
+
+    Decisions that are met for the first time get an order, too.
+    """
+    decisions, state = [], space.start()
+    while (decision := space.decision(state)) is not None:
+        if decision.name not in orders:
+            orders[decision.name] = _shuffled(decision.options, rng)
+        order = orders[decision.name]
+        turned = [order[(number + step) % len(order)] for step in range(len(order))]
+        choice = next((choice for choice in turned if choice in decision.options), decision.options[0])
+        decisions.append((decision.name, choice))
+        state = space.advance(state, choice)
+    return Arch(tuple(decisions))
 
 
 class SandwichPaths(PathSampler):

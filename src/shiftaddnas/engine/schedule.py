@@ -40,4 +40,5 @@ class OperatorSchedule:
 
     def stage(self, epoch: int, num_epochs: int) -> Stage:
         """The stage of an epoch, counted from 0."""
-        return next((stage for stage in self.stages if epoch < stage.until * num_epochs), self.stages[-1])
+        # Rounded: 0.28 * 25 is a little above 7.
+        return next((stage for stage in self.stages if epoch < round(stage.until * num_epochs, 6)), self.stages[-1])

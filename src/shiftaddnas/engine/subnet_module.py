@@ -13,6 +13,7 @@ from shiftaddnas.engine.noise import seed_layer_noise
 from shiftaddnas.engine.optimization import Optimization
 from shiftaddnas.engine.sample_mean import SampleMean
 from shiftaddnas.engine.task import Task
+from shiftaddnas.errors import UserError
 from shiftaddnas.tracking import child_seed
 
 NETWORK, AVERAGE = "network", "average.module"
@@ -60,6 +61,11 @@ class SubnetModule(pl.LightningModule):
             yield EMA, self.average
 
     def configure_optimizers(self) -> Any:
+        if self.average is not None and next(self.network.parameters()).dtype in (torch.bfloat16, torch.float16):
+            raise UserError(
+                f"trainer.precision={self.trainer.precision} cannot hold an average of the weights: it rounds away the "
+                "average's small steps; set optim.ema_decay=null, or take trainer.precision=bf16-mixed"
+            )
         num_steps, num_epochs = int(self.trainer.estimated_stepping_batches), self.trainer.max_epochs
         return self.optimization.configure(self.network, num_steps, num_epochs=num_epochs)
 
@@ -71,7 +77,8 @@ class SubnetModule(pl.LightningModule):
 
     def on_train_start(self) -> None:
         if self.distillation is not None:
-            self.distillation.teacher.to(self.device)
+            parameter = next(self.network.parameters())
+            self.distillation.teacher.to(self.device, parameter.dtype)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         seed_layer_noise(self.seed, self.current_epoch, batch_idx, self.global_rank)

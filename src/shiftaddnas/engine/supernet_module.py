@@ -68,7 +68,7 @@ class SupernetModule(pl.LightningModule):
 
     def _enter_stage(self) -> None:
         trainer = self.trainer
-        if trainer.max_epochs is not None and trainer.max_epochs > 0:
+        if trainer.max_steps == -1 and trainer.max_epochs is not None and trainer.max_epochs > 0:
             stage = self.schedule.stage(trainer.current_epoch, trainer.max_epochs)
         else:
             stage = self.schedule.stage(trainer.global_step, int(trainer.estimated_stepping_batches))
@@ -98,8 +98,8 @@ class SupernetModule(pl.LightningModule):
         regularizer = torch.stack([self.supernet.regularizer(arch) for arch in archs]).mean()
         loss = torch.stack(losses).mean() + regularizer
         size = outputs[0].size
-        self.log("train/loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=size)
-        self.log("train/regularizer", regularizer, on_step=False, on_epoch=True, batch_size=size)
+        self.log("train/loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
+        self.log("train/regularizer", regularizer, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return self._sample_mean.weighted(loss, outputs[0])
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:

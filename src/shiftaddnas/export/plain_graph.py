@@ -3,8 +3,9 @@
 Read back, a call can only be one of PyTorch's own operators or one of the functions that the reader names.
 """
 
+import keyword
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -52,6 +53,7 @@ def from_plain(plain: Mapping[str, Any], functions: Mapping[str, Callable[..., A
     Raises:
         KeyError, ValueError, AttributeError: it is no such graph.
     """
+    _check_names([*plain["inputs"], *plain["constants"], *(name for call in plain["calls"] for name in call["kwargs"])])
     graph = fx.Graph()
     nodes = {name: graph.placeholder(name) for name in plain["inputs"]}
     constants: dict[str, Tensor] = plain["constants"]
@@ -62,6 +64,13 @@ def from_plain(plain: Mapping[str, Any], functions: Mapping[str, Callable[..., A
         nodes[call["name"]] = graph.call_function(function, tuple(args), kwargs)
     graph.output(_unplain(plain["output"], nodes))
     return fx.GraphModule(dict(constants), graph)
+
+
+def _check_names(names: Iterable[Any]) -> None:
+    """Refuse what is no plain name: torch.fx writes names into the code that it runs."""
+    for name in names:
+        if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
+            raise ValueError(f"{name!r} is no name")
 
 
 def _aten(name: str) -> Callable[..., Any]:

@@ -53,7 +53,7 @@ def trace(network: nn.Module, examples: Sequence[Tensor], *, batch_axis: int = 0
         UserError: the examples hold a batch of one, the network has several outputs, or the kernel of an adder layer
             depends on the input.
     """
-    examples = tuple(example.detach().cpu() for example in examples)
+    examples = tuple(_single(example.detach().cpu()) for example in examples)
     sizes = {example.shape[batch_axis] for example in examples}
     if len(sizes) != 1 or sizes <= {0, 1}:
         raise UserError(
@@ -66,6 +66,10 @@ def trace(network: nn.Module, examples: Sequence[Tensor], *, batch_axis: int = 0
         )
     graph = _with_constants_folded(program.module())
     return TracedNetwork(graph, examples, batch_axis)
+
+
+def _single(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def _dynamic_shapes(examples: tuple[Tensor, ...], batch_axis: int) -> tuple[dict[int, torch.export.Dim], ...]:

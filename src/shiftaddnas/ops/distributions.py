@@ -54,6 +54,8 @@ class Laplacian(Distribution):
     def from_gaussian(self, z: Tensor) -> Tensor:
         # The logarithm of the Gaussian's tail keeps float32 exact where 1 - Phi(z) would round to zero, and mirroring
         # by a factor that is never zero keeps the slope at z = 0.
-        side = torch.where(z < 0, -1.0, 1.0).to(z.dtype)
-        log_tail: Tensor = torch.special.log_ndtr(-side * z)
-        return -side * (math.log(2) + log_tail) / math.sqrt(2)
+        wide = z.to(torch.promote_types(z.dtype, torch.float32))  # PyTorch has no log_ndtr in half precision
+        side = torch.where(wide < 0, -1.0, 1.0).to(wide.dtype)
+        log_tail: Tensor = torch.special.log_ndtr(-side * wide)
+        mapped: Tensor = -side * (math.log(2) + log_tail) / math.sqrt(2)
+        return mapped.to(z.dtype)

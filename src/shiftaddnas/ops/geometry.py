@@ -28,8 +28,15 @@ class Geometry:
         """The geometry of kernels (F, C / groups, R, S) on maps (B, C, H, W).
 
         Raises:
-            UserError: channels and groups do not fit, or the kernel is larger than the padded input.
+            UserError: a stride or dilation is below 1, a padding below 0, channels and groups do not fit, or the kernel
+                is larger than the padded input.
         """
+        steps, pads, spreads = pair(stride), pair(padding), pair(dilation)
+        if min(*steps, *spreads, groups) < 1 or min(pads) < 0:
+            raise UserError(
+                f"stride={stride}, padding={padding}, dilation={dilation}, groups={groups}; "
+                "allowed are numbers from 1, and paddings from 0"
+            )
         channels, filters = x_BCHW.shape[1], weight_FCRS.shape[0]
         if channels != weight_FCRS.shape[1] * groups or filters % groups:
             raise UserError(
@@ -37,7 +44,6 @@ class Geometry:
                 f"{tuple(weight_FCRS.shape)}; both channel counts must be divisible by it"
             )
         size, kernel = (x_BCHW.shape[2], x_BCHW.shape[3]), (weight_FCRS.shape[2], weight_FCRS.shape[3])
-        steps, pads, spreads = pair(stride), pair(padding), pair(dilation)
         rows, cols = (
             (size[axis] + 2 * pads[axis] - spreads[axis] * (kernel[axis] - 1) - 1) // steps[axis] + 1 for axis in (0, 1)
         )

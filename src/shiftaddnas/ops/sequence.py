@@ -113,7 +113,7 @@ class Lightweight1d(nn.Module):
     def kernel(self) -> Tensor:
         """The kernel (H, K) that is used now; in training with fresh noise at each call."""
         kernel_HK = self.weight.softmax(1) if self.softmax else self.weight
-        return F.dropout(kernel_HK, self.weight_dropout, self.training)
+        return F.dropout(kernel_HK, self.weight_dropout) if self.training else kernel_HK
 
     def forward(self, x_TBC: Tensor) -> Tensor:
         """Whole sequences (T, B, C) to outputs of the same shape."""

@@ -20,8 +20,9 @@ def power_of_two(weight: Tensor, *, weight_bits: int = 5) -> Tensor:
     The gradient is straight-through: the identity, outside the range as well.
     """
     with torch.no_grad():
-        exponent = weight.abs().log2().round().clamp(1 - 2 ** (weight_bits - 1), 0)
-        rounded = weight.sign() * exponent.exp2()
+        # A logarithm of half precision would be rounded twice.
+        exponent = weight.to(torch.promote_types(weight.dtype, torch.float32)).abs().log2().round()
+        rounded = weight.sign() * exponent.clamp(1 - 2 ** (weight_bits - 1), 0).exp2().to(weight.dtype)
     return straight_through(rounded, weight)
 
 

@@ -3,6 +3,7 @@
 It needs nothing and is the reference; float32 on the CPU is faster by the compiled kernels of `shiftaddnas.ops.native`.
 """
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -23,7 +24,7 @@ def outputs(x_BCHW: Tensor, weight_FCRS: Tensor, geometry: Geometry) -> Tensor:
     """-sum |x - w| over the taps of each filter."""
     w_GfK1 = _by_group(weight_FCRS, geometry).unsqueeze(-1)
     y_BFHW = x_BCHW.new_empty(x_BCHW.shape[0], weight_FCRS.shape[0], *geometry.output_size)
-    y_BGfL = y_BFHW.view(x_BCHW.shape[0], *w_GfK1.shape[:2], -1)
+    y_BGfL = y_BFHW.view(x_BCHW.shape[0], *w_GfK1.shape[:2], math.prod(geometry.output_size))
     for chunk in _chunks(x_BCHW, geometry):
         columns_BGKL = _unfold(x_BCHW[chunk], geometry)
         distance_BGKL = torch.empty_like(columns_BGKL)
@@ -36,7 +37,7 @@ def outputs(x_BCHW: Tensor, weight_FCRS: Tensor, geometry: Geometry) -> Tensor:
 def input_gradient(x_BCHW: Tensor, weight_FCRS: Tensor, grad_BFHW: Tensor, geometry: Geometry) -> Tensor:
     """Sum over the filters, and the taps that read the input, of clamp(w - x, -1, 1) g."""
     w_GfK = _by_group(weight_FCRS, geometry)
-    grad_BGfL = grad_BFHW.reshape(x_BCHW.shape[0], *w_GfK.shape[:2], -1)
+    grad_BGfL = grad_BFHW.reshape(x_BCHW.shape[0], *w_GfK.shape[:2], math.prod(geometry.output_size))
     grad_x_BCHW = torch.empty_like(x_BCHW)
     for chunk in _chunks(x_BCHW, geometry):
         columns_BGKL = _unfold(x_BCHW[chunk], geometry)
@@ -59,7 +60,7 @@ def input_gradient(x_BCHW: Tensor, weight_FCRS: Tensor, grad_BFHW: Tensor, geome
 def weight_gradient(x_BCHW: Tensor, weight_FCRS: Tensor, grad_BFHW: Tensor, geometry: Geometry) -> Tensor:
     """Sum over the positions of (x - w) g, as the matrix product g^T X - diag(g^T 1) w."""
     w_GfK = _by_group(weight_FCRS, geometry)
-    grad_BGfL = grad_BFHW.reshape(x_BCHW.shape[0], *w_GfK.shape[:2], -1)
+    grad_BGfL = grad_BFHW.reshape(x_BCHW.shape[0], *w_GfK.shape[:2], math.prod(geometry.output_size))
     grad_w_GfK = torch.zeros_like(w_GfK)
     for chunk in _chunks(x_BCHW, geometry):
         columns_GPK = _unfold(x_BCHW[chunk], geometry).permute(1, 0, 3, 2).flatten(1, 2)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 from torchvision.datasets import CIFAR10, CIFAR100
 
+from shiftaddnas.engine.batches import even_batch_size
 from shiftaddnas.errors import UserError
 from tasks.image_classification.data.dataset import Decoding, ImagePart, Item
 from tasks.image_classification.data.raw_files import cifar, fashion_mnist
@@ -181,7 +182,7 @@ class ImageData(pl.LightningDataModule):
         return self._loader("test", self.eval_batch_size)
 
     def calibration_dataloader(self) -> DataLoader[Any]:
-        return self._loader("calibration", self.eval_batch_size)
+        return self._loader("calibration", even_batch_size(len(self.parts["calibration"]), self.eval_batch_size))
 
     def _loader(
         self, name: str, batch_size: int, *, sampler: Sampler[Any] | None = None, drop_last: bool = False

@@ -52,7 +52,10 @@ def compiled_library() -> ctypes.CDLL:
 
 
 def _compiler() -> list[str]:
-    named = shlex.split(os.environ.get("CC", ""))
+    try:
+        named = shlex.split(os.environ.get("CC", ""))
+    except ValueError as error:
+        raise UnavailableError(f"CC={os.environ['CC']} is no command ({error}); set CC to a C compiler") from None
     for command in [named] if named else [["cc"], ["gcc"], ["clang"]]:
         if shutil.which(command[0]):
             return command

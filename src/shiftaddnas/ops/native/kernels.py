@@ -27,6 +27,8 @@ def load_library() -> tuple[ctypes.CDLL, ctypes.c_void_p]:
 @torch.library.impl("shiftaddnas::adder_outputs", "cpu")
 def _outputs(x: Tensor, weight: Tensor, axes: list[int], groups: int) -> Tensor:
     y: Tensor = empty_outputs(x, weight, axes, groups)
+    if not y.numel():
+        return y
     _call("adder_outputs", [x.shape[0], x.shape[1], weight.shape[0], groups, *axes], x, weight, y)
     return y
 
@@ -35,6 +37,8 @@ def _outputs(x: Tensor, weight: Tensor, axes: list[int], groups: int) -> Tensor:
 def _input_gradient(x: Tensor, weight: Tensor, grad: Tensor, axes: list[int], groups: int) -> Tensor:
     # Zeros: with a stride there may be inputs that no tap reads.
     grad_x = x.new_zeros(x.shape)
+    if not x.numel():
+        return grad_x
     _call("adder_input_gradients", [x.shape[0], x.shape[1], weight.shape[0], groups, *axes], x, weight, grad, grad_x)
     return grad_x
 
