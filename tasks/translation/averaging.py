@@ -20,7 +20,8 @@ class AverageLastEpochs(pl.Callback):
         num_epochs: how many of the last epochs; of a shorter training, all.
 
     Raises:
-        UserError: that is none; or, at the start of a training, it goes by steps, which leaves its last epochs unknown.
+        UserError: that is none; or, at the start of a training, it may end by steps, which leaves its last epochs
+            unknown.
     """
 
     def __init__(self, num_epochs: int) -> None:
@@ -31,9 +32,16 @@ class AverageLastEpochs(pl.Callback):
         self._count = 0
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if isinstance(pl_module, SubnetModule) and (trainer.max_epochs is None or trainer.max_epochs < 1):
+        if not isinstance(pl_module, SubnetModule):
+            return
+        if trainer.max_epochs is None or trainer.max_epochs < 1:
             raise UserError(
                 "callbacks=average_last needs trainer.max_epochs, which says what the last epochs are; set it"
+            )
+        if trainer.max_steps != -1:
+            raise UserError(
+                f"trainer.max_steps={trainer.max_steps} may end a training before the last epochs, which "
+                "callbacks=average_last averages; set trainer.max_epochs alone"
             )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

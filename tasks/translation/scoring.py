@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shiftaddnas.errors import UserError
+
 
 @dataclass(frozen=True)
 class Bleu:
@@ -33,6 +35,17 @@ def tokenized_bleu(hypotheses: Sequence[str], references: Sequence[str]) -> Bleu
 def text_bleu(hypotheses: Sequence[str], references: Sequence[str], language: str) -> Bleu:
     """sacrebleu's own BLEU of plain text, tokenised by sacrebleu as it does for the target language."""
     return _bleu(hypotheses, references, trg_lang=language)
+
+
+def check_language(language: str) -> None:
+    """Raise a UserError where sacrebleu lacks what it tokenises the language with."""
+    from sacrebleu.metrics.bleu import BLEU
+
+    try:
+        BLEU(trg_lang=language)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"BLEU of target_lang={language} cannot be taken: {reason}") from None
 
 
 def _bleu(hypotheses: Sequence[str], references: Sequence[str], **settings: Any) -> Bleu:

@@ -123,12 +123,11 @@ class TranslationSpace(Space[Position, TranslationWorkload]):
         if lowering not in get_args(Lowering):
             raise UserError(f"space.lowering={lowering} is unknown; allowed: {', '.join(get_args(Lowering))}")
         different = set(self.num_bits)
-        if (
-            not different
-            or len(different) < len(num_bits)
-            or not all(2 <= bits <= FULL_PRECISION for bits in different)
-        ):
-            raise UserError(f"space.num_bits={list(num_bits)}; give different numbers of 2 to {FULL_PRECISION}")
+        if not different or len(different) < len(num_bits) or not different <= {*range(2, 17), FULL_PRECISION}:
+            raise UserError(
+                f"space.num_bits={list(num_bits)}; give different numbers of 2 to 16, or {FULL_PRECISION} for "
+                "floating point"
+            )
         check_choices(shape, encoder, decoder)
 
     # The decision graph

@@ -15,17 +15,21 @@ from shiftaddnas.errors import UserError
 from shiftaddnas.sharing import WeightSharing
 from shiftaddnas.spaces import Arch, Space
 from tasks.translation.data import TranslationData
+from tasks.translation.data.binarized import Binarized
 from tasks.translation.fairseq_adapter import Dictionary
 from tasks.translation.generation import Decoding, generate, source_batches
 from tasks.translation.inference import translation_run
 from tasks.translation.modules.settings import TransformerSettings
 from tasks.translation.objective import released_objective
-from tasks.translation.scoring import text_bleu, tokenized_bleu
+from tasks.translation.scoring import check_language, text_bleu, tokenized_bleu
 from tasks.translation.space import TranslationSpace
 from tasks.translation.standalone import Initialization, standalone_network
 from tasks.translation.supernet import TranslationSupernet
 from tasks.translation.terms import TranslationWorkload
 from tasks.translation.token_loss import smoothed_loss, token_metrics
+
+UNKNOWN_FOUND, UNKNOWN_WANTED = "‽", "⁇"
+"""Unknown words of a translation and of a reference: no tokeniser splits the signs, and they match nothing."""
 
 log = logging.getLogger("shiftaddnas.translation")
 
@@ -43,7 +47,7 @@ class Translation(Task):
         transformer: dropout and what else no arch decides.
         init: the weights that a network on its own starts with, see `standalone_network`.
         decoding: how the test part is translated.
-        source_length, target_length: tokens of the sentence that networks are priced for; 30 in the paper.
+        source_length, target_length: tokens of the sentence that networks are priced for; 30 in the paper, for WMT.
     """
 
     metric = "loss_bits"
@@ -89,6 +93,30 @@ class Translation(Task):
 
     def check_space(self, space: Space[Any, Any]) -> None:
         self._own(space)
+        check_language(self.data.binarized.target_lang)
+
+    def free_settings(self) -> tuple[str, ...]:
+        """Name, recipe, pricing and decoding, batches, and where text lies: what text there is, `symbols` tell."""
+        own = ("name", "label_smoothing", "init", "decoding", "source_length", "target_length")
+        dropout = ("dropout", "attention_dropout", "weight_dropout")
+        data = ("max_tokens", "eval_max_tokens", "seed", "max_too_long", "num_workers")
+        source = ("root", "output", "subword_file", "preparation.subword_file")
+        return (
+            "space.name",
+            "space.lowering",
+            *(f"task.{name}" for name in own),
+            *(f"task.transformer.{name}" for name in dropout),
+            *(f"task.data.{name}" for name in data),
+            *(f"task.data.source.{name}" for name in source),
+        )
+
+    def symbols(self) -> dict[str, Any]:
+        """Languages, dictionaries and subwords."""
+        return self.data.binarized.symbols()
+
+    def use_symbols(self, kept: Mapping[str, Any]) -> None:
+        if kept:
+            self.data.binarized = Binarized.of_symbols(kept)
 
     def supernet(self, space: Space[Any, Any], sharing: WeightSharing) -> TranslationSupernet:
         return TranslationSupernet(self._own(space), self._dictionary(), sharing, self.transformer)
@@ -134,6 +162,8 @@ class Translation(Task):
 
     def final_scores(self, network: nn.Module, num_batches: int) -> dict[str, float]:
         """BLEU of the test part: "bleu" of plain text and, where words are tokenised, "bleu_tokenized"."""
+        if not num_batches:
+            return {}
         self.data.setup("test")
         batches = _progress(islice(self.data.test_dataloader(), num_batches), num_batches, "translating")
         references: dict[int, str] = {}
@@ -141,12 +171,13 @@ class Translation(Task):
         def with_references() -> Iterator[dict[str, Any]]:
             for batch in batches:
                 for number, target in zip(batch["id"].tolist(), self.targets(batch), strict=True):
-                    references[number] = self._symbols(target, reference=True)
+                    references[number] = self._symbols(target, UNKNOWN_WANTED)
                 yield batch
 
         found = dict(generate(network, self.data.target_dictionary, with_references(), self.decoding))
         numbers = sorted(found)
-        return self._bleu([self._symbols(found[one]) for one in numbers], [references[one] for one in numbers])
+        translations = [self._symbols(found[one], UNKNOWN_FOUND) for one in numbers]
+        return self._bleu(translations, [references[one] for one in numbers])
 
     def _bleu(self, hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, float]:
         binarized = self.data.binarized
@@ -160,18 +191,19 @@ class Translation(Task):
             log.info("%s %.2f (%s, %d sentences)", name, bleu.score, bleu.signature, len(texts))
         return {name: bleu.score for name, bleu in scores.items()}
 
-    def _symbols(self, tokens: Tensor, *, reference: bool = False) -> str:
-        """Symbols separated by spaces; an unknown one of a reference is none that a translation could have."""
+    def _symbols(self, tokens: Tensor, unknown: str) -> str:
+        """Symbols separated by spaces."""
         dictionary = self.data.target_dictionary
-        return str(dictionary.string(tokens[tokens != dictionary.pad()], escape_unk=reference))
+        return str(dictionary.string(tokens[tokens != dictionary.pad()], unk_string=unknown))
 
     def translate(self, network: nn.Module, lines: Sequence[str], *, first_line: int = 1) -> list[str]:
         binarized, limit = self.data.binarized, self.data.max_source_length
         sources: dict[int, Tensor] = {}
         for number, line in enumerate(lines):
-            if not line.strip():
+            tokens = binarized.tokens(line)
+            if len(tokens) == 1:  # the end: there is no text in the line
                 continue
-            sources[number] = tokens = binarized.tokens(line)
+            sources[number] = tokens
             if len(tokens) > limit:
                 raise UserError(
                     f"line {first_line + number} ({line[:40]!r}...) has {len(tokens)} symbols; at most {limit} are "

@@ -14,7 +14,7 @@ from commands import command, environment, failed_in_one_line, only_run, run, su
 
 from composed import built
 from shiftaddnas.hardware import HardwareCost
-from shiftaddnas.search import read_records
+from shiftaddnas.search import best, read_records
 from shiftaddnas.spaces import read_choices
 from tasks.image_classification import HybridSpace
 from tasks.image_classification.layers import ImageWorkload
@@ -104,9 +104,7 @@ def test_the_limit_holds_and_the_front_is_not_dominated(whole: Path, digits_spac
         ]
         assert not beaten
     winner = digits_space.arch(read_choices(folder / "best" / "arch.yaml"))
-    assert winner.id == max(records, key=lambda record: record.score or 0).arch_id or winner.id in {
-        record.arch_id for record in records
-    }
+    assert winner.id == best(records, maximize=True).arch_id
 
 
 def test_a_finished_run_is_printed_again(whole: Path) -> None:
@@ -126,7 +124,12 @@ def test_two_processes_search_alike(whole: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("artefact", "lines"),
-    [("resume/supernet.ckpt", None), ("search.jsonl", 3), ("search.jsonl", 9), ("resume/retrain-winner.ckpt", None)],
+    [
+        ("resume/supernet.ckpt", None),
+        ("search.jsonl", 9),
+        ("resume/retrain-winner.ckpt", None),
+        ("baselines/all_multiplication.ckpt", None),
+    ],
 )
 def test_a_killed_search_ends_as_the_uninterrupted_one(
     whole: Path, tmp_path: Path, artefact: str, lines: int | None
@@ -224,7 +227,8 @@ def test_a_network_learns_two_batches_by_heart(tmp_path: Path) -> None:
     assert losses[0] > 1
 
 
-def test_interrupting_is_no_crash(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupting_is_no_crash(tmp_path: Path, number: signal.Signals, code: int) -> None:
     # A shell's background job ignores interrupts, and so would what it starts.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
@@ -240,11 +244,11 @@ def test_interrupting_is_no_crash(tmp_path: Path) -> None:
         deadline = time.monotonic() + 200
         while not list(tmp_path.glob("runs/digits/*/resume/supernet.ckpt")) and time.monotonic() < deadline:
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, errors = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "Traceback" not in errors
     assert "goes on where it stopped" in errors
 
@@ -256,6 +260,8 @@ def test_two_processes_train_one_supernet(tmp_path: Path) -> None:
     )
     assert printed.count("run folder") == 1
     assert json.loads((only_run(tmp_path) / "results.json").read_text())["kind"] == "supernet"
+    steps = [int(row["step"]) for row in rows(only_run(tmp_path) / "metrics.csv")]
+    assert steps == sorted(steps)
 
 
 def test_two_processes_train_one_network(tmp_path: Path) -> None:

@@ -1,10 +1,15 @@
 """Translation on the command line: a network is trained, scored by BLEU, and translates files and standard input."""
 
 import json
+import shlex
+import shutil
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
+import torch
+import yaml
 from commands import command, environment, failed_in_one_line, run, run_forked, succeeded
 
 ARCH = """
@@ -111,6 +116,44 @@ def test_a_file_may_be_its_own_translations_place(trained: Path) -> None:
     (trained / "own.txt").write_text("the number 3\n\n")
     succeeded(run("shiftaddnas", "translate", "run=trained", "input=own.txt", "output=own.txt", folder=trained))
     assert (trained / "own.txt").read_text().split("\n")[1:] == ["", ""]
+
+
+def test_a_run_translates_wherever_it_lies(trained: Path, tmp_path: Path) -> None:
+    """Neither the text, whose folder the run knows relative to its own, nor what was prepared is there."""
+    shutil.copytree(trained / "trained", tmp_path / "run")
+    (tmp_path / "input.txt").write_text("the number 3\nof the number 7\n")
+    for folder, name in ((trained, "trained"), (tmp_path, "run")):
+        options = (f"run={name}", f"input={tmp_path}/input.txt", f"output={tmp_path}/{name}.txt")
+        succeeded(run_forked("shiftaddnas", "translate", *options, folder=folder))
+    assert (tmp_path / "run.txt").read_text() == (tmp_path / "trained.txt").read_text()
+
+
+def test_a_reader_that_goes_away_ends_a_translation_quietly(trained: Path) -> None:
+    (trained / "many.txt").write_text("the number 3\n" * 2000)
+    translation = shlex.join(command("shiftaddnas", "translate", "run=trained", "input=many.txt", "block=1"))
+    done = subprocess.run(
+        ["bash", "-c", f"{translation} | head -1; exit ${{PIPESTATUS[0]}}"],
+        cwd=trained, env=environment(), capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert len(done.stdout.splitlines()) == 1
+    assert "Error" not in done.stderr
+    assert done.returncode == 128 + signal.SIGPIPE
+
+
+def test_a_run_does_not_go_on_with_other_text(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "trained" / "results.json").unlink()
+    config = yaml.safe_load((tmp_path / "trained" / "config.yaml").read_text())
+    symbols = torch.load(tmp_path / "trained" / "subnet.ckpt", weights_only=True)["symbols"]
+    content = {"state_dict": {"supernet.weight": torch.ones(1)}, "config": config, "symbols": symbols}
+    torch.save(content, tmp_path / "supernet.ckpt")
+    text = tmp_path / "text" / "train.de"
+    text.write_text(text.read_text().replace("number", "Zahl"))
+    other = ("space=gettext", "ckpt=supernet.ckpt", "debug=fast", "hydra.run.dir=other")
+    for options, checkpoint in ((TRAINED, "trained/subnet.ckpt"), (other, "supernet.ckpt")):
+        message = failed_in_one_line(run_forked("train.py", *TEXT, *options, folder=tmp_path))
+        assert f"{checkpoint} was trained with other symbols than task=parallel_text has now" in message
+        assert "restore the text, or train anew, with fresh=true" in message
 
 
 def test_export_says_what_to_do_with_a_translation_network(trained: Path) -> None:

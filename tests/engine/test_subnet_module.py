@@ -154,3 +154,25 @@ def test_a_teacher_follows_the_precision(tmp_path: Path, precision: str, dtype: 
     trainer, module = fitted(tmp_path, ema_decay=None, precision=precision)
     assert {parameter.dtype for parameter in module.parameters()} == {dtype}
     assert torch.isfinite(trainer.callback_metrics["train/loss"])
+
+
+def test_a_torn_checkpoint_of_an_earlier_process_is_left_out(tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        fitted(tmp_path, StopBefore(1))
+    good = (tmp_path / "resume.ckpt").read_bytes()
+    torn = tmp_path / ".resume.ckpt.partial"
+    torn.write_bytes(good[: len(good) // 2])
+    with pytest.raises(KilledError):
+        fitted(tmp_path, StopBefore(1), resume=tmp_path / "resume.ckpt")
+    assert load_checkpoint(tmp_path / "resume.ckpt")["epoch"] == 0
+    assert not torn.exists()
+
+
+class KeepsPath(pl.Callback):
+    def state_dict(self) -> dict[str, Any]:
+        return {"folder": Path("here")}
+
+
+def test_a_callback_whose_state_is_no_data_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="callback KeepsPath keeps more than plain data"):
+        fitted(tmp_path, KeepsPath())

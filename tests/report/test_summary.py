@@ -53,6 +53,14 @@ def test_tables_fit_eighty_columns_and_a_pipe_gets_plain_text(search_folder):
     assert "\x1b" in printed(print_summary, search_folder, force_terminal=True, color_system="standard")
 
 
+def test_a_narrow_terminal_loses_nothing(search_folder):
+    text = io.StringIO()
+    print_summary(search_folder, Console(file=text, width=40))
+    wide = printed(print_summary, search_folder)
+    assert set(wide.split()) == set(text.getvalue().split())
+    assert re.search(r"^winner +97\.22 %", text.getvalue(), re.MULTILINE)
+
+
 def test_relative_energy(search_folder):
     def change(content):
         content["winner"]["costs"]["energy_mj"] = 0.75

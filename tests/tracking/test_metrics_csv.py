@@ -53,6 +53,14 @@ def test_truncate_drops_later_rows_of_its_stage_only(path):
     assert [step for stage, step in kept if stage == "retrain/a"] == ["0", "1", "2", "3"]
 
 
+def test_reaches_looks_at_the_steps_of_its_stage(path):
+    assert not MetricsCsv(path, stage="retrain/a").reaches(0)
+    MetricsCsv(path, stage="retrain/a").log_metrics({"loss": 1.0}, step=7)
+    MetricsCsv(path, stage="supernet").log_metrics({"loss": 1.0}, step=9)
+    assert MetricsCsv(path, stage="retrain/a").reaches(7)
+    assert not MetricsCsv(path, stage="retrain/a").reaches(8)
+
+
 def test_truncate_without_a_file_writes_none(path):
     MetricsCsv(path, stage="supernet").truncate(0)
     assert not path.exists()

@@ -58,6 +58,20 @@ def test_hash_leaves_out_what_changes_no_result():
     assert config_hash({"task": CONFIG["task"] | {"fresh": True}}) != config_hash({"task": CONFIG["task"]})
 
 
+def test_of_a_file_the_content_counts(tmp_path):
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text("conv")
+    second.write_text("conv")
+    before = config_hash(CONFIG | {"arch": str(first)})
+    assert config_hash(CONFIG | {"arch": str(second)}) == before
+    assert config_hash(CONFIG | {"distill": {"ckpt": str(first)}}) != config_hash(CONFIG | {"distill": {"ckpt": "no"}})
+    second.write_text("add")
+    assert config_hash(CONFIG | {"arch": str(second)}) != before
+    first.write_text("shift, of another size")
+    assert config_hash(CONFIG | {"arch": str(first)}) != before
+    assert config_hash(CONFIG | {"arch": "a name"}) != config_hash(CONFIG | {"arch": "another name"})
+
+
 # Opening
 
 
@@ -179,6 +193,26 @@ def test_discard_keeps_what_was_begun_or_is_a_strangers(folder, name):
     (folder.path / name).write_text("x")
     folder.discard_if_empty()
     assert content(folder.path) == {"manifest.json", "config.yaml", name}
+
+
+@pytest.mark.parametrize("opens", [True, False])
+def test_discard_keeps_a_strangers_runs_of_weights_and_biases(folder, opens):
+    precious = folder.path / "wandb" / "offline-run-1" / "run-1.wandb"
+    precious.parent.mkdir(parents=True)
+    precious.write_text("theirs")
+    if opens:
+        with pytest.raises(UserError, match="holds wandb"):
+            folder.open(CONFIG, fresh=False)
+    folder.discard_if_empty()
+    assert precious.read_text() == "theirs"
+
+
+def test_discard_keeps_a_strangers_empty_folder(folder):
+    (folder.path / "notes").mkdir(parents=True)
+    folder.open(CONFIG, fresh=False)
+    folder.discard_if_empty()
+    assert (folder.path / "notes").is_dir()
+    assert not content(folder.path)
 
 
 def test_discard_keeps_a_run_that_another_object_opened(folder):

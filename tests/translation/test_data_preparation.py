@@ -11,7 +11,7 @@ import torch
 from catalogue_text import messages, write, write_parts
 
 from shiftaddnas.errors import UserError
-from tasks.translation.data import FairseqFolder, ParallelText, Preparation
+from tasks.translation.data import FairseqFolder, GettextCatalogues, ParallelText, Preparation
 from tasks.translation.data.codec import Codec, SentencePieces, learn, subwords
 from tasks.translation.data.preparation import PARTS
 from tasks.translation.fairseq_adapter import indexed_dataset
@@ -151,6 +151,10 @@ def test_every_other_pair_can_be_held_out(tmp_path: Path) -> None:
     assert [len(made.dataset(part)) for part in ("train", "val", "test")] == [48, 2, 10]
     valid = (made.root.parent / "text" / "valid.en").read_text(encoding="utf-8").splitlines()
     assert valid == [pairs[19].source, pairs[39].source]
+    held_out.valid_every = 51
+    for _ in range(2):  # nothing counts as finished
+        with pytest.raises(UserError, match="valid_every=51 holds out none of the 50 training pairs; lower it"):
+            held_out.binarized()
 
 
 def test_a_held_out_part_is_split_off_a_table(tmp_path: Path) -> None:
@@ -224,8 +228,22 @@ def test_settings_that_contradict_each_other() -> None:
             Preparation(**{name: value})  # type: ignore[arg-type]
     with pytest.raises(UserError, match="source_lang=en and target_lang are the same"):
         ParallelText(Path(), "en", "en")
-    with pytest.raises(UserError, match="val_share=0"):
+    with pytest.raises(
+        UserError, match=r"val_share=0\.0, test_share=0\.05; allowed are shares above 0 that sum to less"
+    ):
         ParallelText(Path(), "en", "de", val_share=0.0)
+    with pytest.raises(UserError, match=r"source\.test_share=1\.0; allowed"):
+        ParallelText(Path(), "en", "de", valid="valid", test_share=1.0)
+    ParallelText(Path(), "en", "de", valid="valid", test="test", val_share=0.0, test_share=0.0)
+    ParallelText(Path(), "en", "de", valid_every=5, test="test", val_share=0.0, test_share=0.0)
+    for language in ("", "de/at"):
+        refused = rf"target_lang='{language}' cannot name a file; give a name such as de"
+        with pytest.raises(UserError, match=refused):
+            ParallelText(Path(), "en", language)
+        with pytest.raises(UserError, match=refused):
+            FairseqFolder(Path(), "en", language)
+        with pytest.raises(UserError, match=refused):
+            GettextCatalogues(language)
     with pytest.raises(UserError, match="valid_every=5"):
         ParallelText(Path(), "en", "de", valid_every=5)
     with pytest.raises(UserError, match="train is empty"):

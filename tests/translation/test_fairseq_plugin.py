@@ -35,7 +35,7 @@ from tasks.translation.data.binarized import Binarized
 from tasks.translation.fairseq_adapter import Dictionary, load_checkpoint
 from tasks.translation.fairseq_plugin import USER_DIR
 from tasks.translation.fairseq_plugin.arguments import add_arguments
-from tasks.translation.fairseq_plugin.convert import fairseq_checkpoint
+from tasks.translation.fairseq_plugin.convert import fairseq_checkpoint, main
 from tasks.translation.fairseq_plugin.files import read_network
 from tasks.translation.fairseq_plugin.model import RegisteredTransformer, read_files
 from tasks.translation.fairseq_plugin.network import network_of
@@ -215,7 +215,12 @@ def run_checkpoint(folder: Path, arch: Arch, network: HybridTransformer, setting
     return folder / "subnet.ckpt"
 
 
-def test_a_runs_network_becomes_a_checkpoint_of_fairseqs(tmp_path: Path) -> None:
+def convert(monkeypatch: pytest.MonkeyPatch, *arguments: Path) -> None:
+    monkeypatch.setattr(sys, "argv", ["convert", *map(str, arguments)])
+    main()
+
+
+def test_a_runs_network_becomes_a_checkpoint_of_fairseqs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arch, words = SPACE.sample(np.random.default_rng(0)), dictionary()
     settings = TransformerSettings(dropout=0.2, add_eta=0.2, grad_bits=None)
     trained = standalone_network(SPACE, words, arch, settings).eval()
@@ -226,6 +231,20 @@ def test_a_runs_network_becomes_a_checkpoint_of_fairseqs(tmp_path: Path) -> None
     network.load_state_dict(content["model"])
     assert network.settings == settings
     assert torch.equal(network(**batch())[0], trained(**batch())[0])
+    for run in (checkpoint, tmp_path):
+        convert(monkeypatch, run, tmp_path / "new" / "network.pt")
+        written = load_checkpoint(tmp_path / "new" / "network.pt")
+        assert written["cfg"] == content["cfg"]
+        assert all(torch.equal(written["model"][name], tensor) for name, tensor in content["model"].items())
+    for run, output, message in (
+        (tmp_path, tmp_path / "new", "new cannot be written: Is a directory; give the name of a file"),
+        (tmp_path, tmp_path / "network.pt" / "x", "x cannot be written: "),
+        (tmp_path / "new", tmp_path / "kept.pt", "new is not a run folder: it has no manifest.json"),
+    ):
+        with pytest.raises(SystemExit, match=rf"^error: [^\n]*{message}[^\n]*$"):
+            convert(monkeypatch, run, output)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["network.pt"]
+    assert not (tmp_path / "kept.pt").exists()
     (tmp_path / "arch.yaml").unlink()
     with pytest.raises(UserError, match=r"no arch\.yaml beside it"):
         fairseq_checkpoint(checkpoint)

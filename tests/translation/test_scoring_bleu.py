@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from tasks.translation.scoring import split_compounds, text_bleu, tokenized_bleu
+from shiftaddnas.errors import UserError
+from tasks.translation.scoring import check_language, split_compounds, text_bleu, tokenized_bleu
 
 
 @pytest.mark.parametrize(
@@ -46,3 +47,11 @@ def test_plain_text_is_tokenized_by_sacrebleu() -> None:
     # Punctuation is a word of its own: 5 of 6 words, 4 of 5, 3 of 4, 2 of 3.
     expected = 100 * (5 / 6 * 4 / 5 * 3 / 4 * 2 / 3) ** 0.25
     assert text_bleu(["Hello, world again now!"], ["Hello, world again now?"], "de").score == pytest.approx(expected)
+
+
+def test_a_language_that_sacrebleu_cannot_tokenize_is_told_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
+    for language in ("de", "zh", "unheard-of"):
+        check_language(language)
+    monkeypatch.setattr("sacrebleu.tokenizers.tokenizer_ja_mecab.MeCab", None)  # whether it is installed or not
+    with pytest.raises(UserError, match=r"^BLEU of target_lang=ja cannot be taken: .* pip install sacrebleu\[ja\]$"):
+        check_language("ja")

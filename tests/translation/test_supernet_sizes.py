@@ -90,6 +90,12 @@ def test_networks_have_the_published_parameters_and_those_not_counted(released: 
     assert network.encoder.embedding.weight.shape[1] == max(config.encoder_embed_dim, config.decoder_embed_dim)
 
 
+@pytest.mark.parametrize("bits", [0, -8, 17])
+def test_gradients_of_impossible_bits_are_refused(bits: int) -> None:
+    with pytest.raises(UserError, match=rf"^task\.transformer\.grad_bits={bits} is out of range; .* 1 to 16 bits$"):
+        TransformerSettings(grad_bits=bits)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

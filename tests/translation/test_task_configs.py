@@ -49,6 +49,7 @@ def test_experiments_are_of_the_papers_size(name: str) -> None:
 def test_iwslt() -> None:
     config = compose("train", "experiment=translation/supernet_iwslt")
     assert (config.task.decoding.beam, config.task.decoding.length_penalty) == (5, 1.0)
+    assert (config.task.source_length, config.task.target_length) == (23, 23)
     assert config.optim.scheduler._target_ == "shiftaddnas.engine.linear_then_inverse_sqrt"
     assert (config.optim.optimizer.lr, config.trainer.max_steps, config.task.transformer.dropout) == (
         5e-4,

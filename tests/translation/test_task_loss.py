@@ -82,12 +82,16 @@ def test_a_step_gives_tokens_and_where_they_are(tmp_path: Path) -> None:
     assert float(output.loss) == pytest.approx(float(0.9 * nll - 0.1 * log_probs.mean()), rel=1e-5)
 
 
-def test_other_spaces_are_refused(tmp_path: Path) -> None:
+def test_other_spaces_and_languages_without_bleu_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_text(tmp_path)
     task = toy_task(tmp_path)
     task.check_space(SPACE)
     with pytest.raises(UserError, match=r"^space=.* is not a space of transformers; give task=toy one of those$"):
         task.check_space(TinySpace())
+    task.data.binarized.target_lang = "ja"
+    monkeypatch.setattr("sacrebleu.tokenizers.tokenizer_ja_mecab.MeCab", None)
+    with pytest.raises(UserError, match="BLEU of target_lang=ja cannot be taken"):
+        task.check_space(SPACE)
 
 
 def test_smoothing_out_of_range(tmp_path: Path) -> None:

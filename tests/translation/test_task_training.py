@@ -1,8 +1,9 @@
 """Training on translations: what an update is, that it goes on in the middle of an epoch, and that it learns."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from toy_translation import SPACE, toy_task, write_text
 
+from shiftaddnas.cli import training
 from shiftaddnas.engine import (
     OperatorSchedule,
     Optimization,
@@ -23,10 +25,14 @@ from shiftaddnas.engine import (
     UniformPaths,
     linear_then_cosine,
 )
-from shiftaddnas.engine.checkpoint import ResumeCheckpoint
+from shiftaddnas.engine.checkpoint import ResumeCheckpoint, check_symbols, load_checkpoint
+from shiftaddnas.errors import UserError
 from shiftaddnas.sharing import Heterogeneous, Independent
 from shiftaddnas.spaces import Arch
-from tasks.translation import AverageLastEpochs, Translation
+from tasks.translation import AverageLastEpochs, Translation, TranslationData
+from tasks.translation import task as task_module
+from tasks.translation.data import ParallelText, Preparation
+from tasks.translation.generation import Decoding
 from tasks.translation.modules.settings import TransformerSettings
 
 pytestmark = pytest.mark.filterwarnings(
@@ -196,10 +202,104 @@ def test_the_last_epochs_are_averaged_and_a_killed_training_averages_the_same(te
     assert all(torch.equal(resumed[name], tensor) for name, tensor in found.items())
 
 
+def test_an_average_of_epochs_that_may_not_come_is_refused(text: Path) -> None:
+    task = toy_task(text)
+    with pytest.raises(UserError, match=r"trainer\.max_steps=3 may end a training before .* trainer\.max_epochs alone"):
+        fit(subnet_module(task, 1e-2), task.data, AverageLastEpochs(2), max_epochs=4, max_steps=3)
+    with pytest.raises(UserError, match=r"needs trainer\.max_epochs"):
+        fit(subnet_module(task, 1e-2), task.data, AverageLastEpochs(2), max_epochs=-1, max_steps=3)
+    sampler = UniformPaths(per_rank=False)
+    fit(supernet_module(task, sampler, partial(torch.optim.SGD, lr=0.1)), task.data, AverageLastEpochs(2), max_steps=1)
+
+
+def test_a_checkpoint_is_of_its_symbols_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = toy_task(write_text(tmp_path))
+    final = tmp_path / "final.ckpt"
+    keep = ResumeCheckpoint(tmp_path / "resume.ckpt", final, {}, symbols=task.symbols())
+    module = subnet_module(task, 1e-2)
+    fit(module, task.data, keep, max_steps=1)
+    checkpoint = load_checkpoint(final)
+    check_symbols(checkpoint, toy_task(tmp_path), final)
+
+    # The same words, so as many symbols, but numbered by other counts.
+    lines = (tmp_path / "train.en").read_text()
+    (tmp_path / "train.en").write_text(lines.replace("ba", "BU").replace("gi", "ba").replace("BU", "gi"))
+    changed = toy_task(tmp_path)
+    assert changed.data.num_symbols == task.data.num_symbols
+    with pytest.raises(
+        UserError, match=r"final\.ckpt was trained with other symbols than task=toy has now.*fresh=true"
+    ):
+        check_symbols(checkpoint, changed, final)
+    del checkpoint["symbols"]
+    check_symbols(checkpoint, changed, final)  # of an older version, which did not keep them
+    merges = task.symbols() | {"subword_file": b"merges"}
+    check_symbols({"symbols": merges}, task, final)  # the task does not know its own
+    monkeypatch.setattr(task, "symbols", lambda: merges | {"subword_file": b"others"})
+    with pytest.raises(UserError, match="was trained with other symbols"):
+        check_symbols({"symbols": merges}, task, final)
+
+
+@pytest.mark.parametrize("method", ["sentencepiece", "subword_nmt", "none"])
+def test_a_checkpoints_symbols_are_enough_to_translate(text: Path, tmp_path: Path, method: Any) -> None:
+    settings = Preparation(subwords=method, num_subwords=50, tokenizer="moses")
+    source = ParallelText(text, "en", "de", valid="valid", test="test", output=tmp_path / "made", preparation=settings)
+    task = Translation("toy", TranslationData(source, 1024, 3), decoding=Decoding(max_len_b=12))
+    torch.save(task.symbols(), tmp_path / "symbols")
+    torch.manual_seed(1)
+    network = task.standalone(SPACE, SPACE.sample(np.random.default_rng(0)))
+    lines = ["ba de, gi!", "", "unheard-of words", "\ufeff\x02"]
+    expected = task.translate(network, lines)
+    assert [bool(line) for line in expected] == [True, False, True, False]
+
+    gone = Translation(
+        "toy", TranslationData(ParallelText(tmp_path / "none", "en", "de"), 1024, 3), decoding=Decoding(max_len_b=12)
+    )
+    gone.use_symbols(torch.load(tmp_path / "symbols", weights_only=True))
+    assert gone.translate(network, lines) == expected
+    assert gone.symbols() == task.symbols()
+    assert gone.workload() == task.workload()
+
+
+def test_unknown_words_match_nothing(text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = toy_task(text)
+    task.data.setup()
+    batch = task.data.parts["test"][range(40)]
+    monkeypatch.setattr(task.data, "test_dataloader", lambda: [batch])
+
+    def repeated(_: Any, __: Any, batches: Any, ___: Any) -> Iterator[tuple[int, Tensor]]:
+        return ((number, batch["target"][0]) for one in batches for number in one["id"].tolist())
+
+    monkeypatch.setattr(task_module, "generate", repeated)
+    words = task.data.target_dictionary
+    for symbol, low, high in ((words.unk(), 0, 1), (words.index("GI"), 99.9, 100.1)):
+        batch["target"] = torch.full((40, 6), symbol)
+        assert low <= task.final_scores(torch.nn.Identity(), 1)["bleu"] <= high
+    assert task.final_scores(torch.nn.Identity(), 0) == {}
+
+
+@pytest.mark.parametrize(("batches", "world_size", "expected"), [([3], 2, 6), ([4], 1, 4), ([], 2, 0)])
+def test_final_scores_are_of_what_all_processes_tested(
+    text: Path, monkeypatch: pytest.MonkeyPatch, batches: list[int], world_size: int, expected: int
+) -> None:
+    task = toy_task(text)
+    asked = []
+    monkeypatch.setattr(task, "final_scores", lambda network, num_batches: asked.append(num_batches) or {})
+    trainer = SimpleNamespace(
+        num_test_batches=batches, world_size=world_size, callback_metrics={}, test=lambda *_, **__: None,
+        strategy=SimpleNamespace(root_device="cpu"),
+    )  # fmt: skip
+    monkeypatch.setattr(training, "_fit", lambda *_, **__: trainer)
+    session: Any = SimpleNamespace(
+        task=task, optimization=Optimization(partial(torch.optim.SGD, lr=0.1)), seed=1, distillation=None
+    )
+    assert training.fit_subnet(session, subnet_module(task, 0.1).network, "subnet", Path()) == {}
+    assert asked == [expected]
+
+
 def test_a_network_learns_to_translate(text: Path) -> None:
     task = toy_task(text, max_tokens=256)
     module = subnet_module(task, 5e-3, linear_then_cosine)
     fit(module, task.data, max_epochs=25)
     scores = task.final_scores(module.network, num_batches=10)
     assert scores["bleu"] > 60
-    assert task.translate(module.network, ["ba de gi"]) == ["GI DE BA"]
+    assert task.translate(module.network, ["ba de gi", "\ufeff\x02 "]) == ["GI DE BA", ""]

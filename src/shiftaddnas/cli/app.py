@@ -1,9 +1,11 @@
 """What every command is started with: Hydra, run folders named by config, and errors in one line."""
 
+import errno
 import importlib.resources
 import logging
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -64,15 +66,17 @@ def start(config_name: str, job: Callable[[DictConfig], object]) -> None:
             print(f"note: {note}", file=sys.stderr)
         try:
             return job(config)
-        except UserError as error:
+        except (UserError, HydraException, OmegaConfBaseException) as error:
             # In a sweep Hydra says first which of its jobs failed.
             if full_errors or HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
-            _fail(str(error), 1)
+            _fail(_one_line(error, config_name), 1)
 
     try:
         hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(guarded)()
     except (KeyboardInterrupt, SystemExit) as error:
+        if type(error).__name__ == "SIGTERMException":  # Lightning's
+            _fail("terminated; the same command goes on where it stopped", 128 + signal.SIGTERM)
         # Lightning turns an interruption of a training into an exit.
         if isinstance(error, SystemExit) and not isinstance(error.__context__, KeyboardInterrupt):
             raise
@@ -81,6 +85,11 @@ def start(config_name: str, job: Callable[[DictConfig], object]) -> None:
         if full_errors:
             raise
         _fail(_one_line(error, config_name), 1)
+    except OSError as error:
+        if full_errors or not (error.filename or error.errno == errno.ENOSPC):
+            raise
+        where = f"{error.filename2 or error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror}", 1)
     except ValueError as error:  # what Hydra has no exception of its own for
         if not str(error).startswith("Config group override must be") or full_errors:
             raise

@@ -37,6 +37,8 @@ def build(node: Any, name: str, **given: Any) -> Any:
     }
     if "_target_" not in node:
         return settings
+    for key in settings.keys() & given:
+        raise UserError(f"{name}.{key} is no setting: the command gives it itself")
     target = _target(node["_target_"], name)
     partial = bool(node.get("_partial_", False))
     arguments = _checked(target, settings, name, given=set(given), partial=partial) | given

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from shiftaddnas.cli.app import plain_config, start
+from shiftaddnas.cli.output import output_folder
 from shiftaddnas.errors import UserError
 
 if TYPE_CHECKING:  # torch and matplotlib are imported when a job runs, so that --help answers at once
@@ -43,7 +44,12 @@ def _draw_run(path: Path) -> None:
 
     folder = RunFolder(path)
     folder.read_manifest()
-    config = yaml.safe_load(folder.config.read_text()) if folder.config.is_file() else {}
+    try:
+        config = yaml.safe_load(folder.config.read_text()) if folder.config.is_file() else {}
+    except (yaml.YAMLError, UnicodeDecodeError):
+        config = None
+    if not isinstance(config, dict):
+        raise UserError(f"{folder.config} is damaged: run the command that made the run again, with fresh=true")
     missing = [group for group in GROUPS if group not in config]
     if missing:
         raise UserError(f"run={path} has no {missing[0]} in its {folder.config.name}; give a run of train or search")
@@ -68,16 +74,16 @@ def _draw_arch(settings: Mapping[str, Any]) -> None:
     from shiftaddnas.cli.archs import find_arch
     from shiftaddnas.cli.build import build
     from shiftaddnas.cli.pictures import draw_arch
+    from shiftaddnas.cli.workload import space_and_workload
     from shiftaddnas.hardware import CostError
 
-    output = Path(settings["output"])
-    if output.is_file():
-        raise UserError(f"output={output} is a file; name a folder")
-    space, task, hardware = (build(settings[name], name) for name in ("space", "task", "hardware"))
+    output = output_folder(settings["output"])
+    space, workload = space_and_workload(settings)
+    hardware = build(settings["hardware"], "hardware")
     arch = find_arch(settings["arch"], space)
     path = output / f"{arch.id}.png"
     try:
-        draw_arch(path, space, arch, task.workload(), hardware.bind(space, task.workload()))
+        draw_arch(path, space, arch, workload, hardware.bind(space, workload))
     except CostError as error:
         raise UserError(" ".join(str(error).split())) from error
     print(f"{arch.id}  {space.describe(arch)}")

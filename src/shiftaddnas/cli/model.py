@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from shiftaddnas.engine import Task
-from shiftaddnas.engine.checkpoint import load_checkpoint, network_state, state_difference
+from shiftaddnas.engine.checkpoint import check_symbols, load_checkpoint, network_state, state_difference
 from shiftaddnas.engine.subnet_module import AVERAGE, NETWORK
 from shiftaddnas.errors import UserError
 from shiftaddnas.hardware import HardwareCost
@@ -43,6 +43,7 @@ def load_weights(network: nn.Module, path: Path, task: Task) -> Mapping[str, Ten
     if task.load_foreign_weights(network, path):
         return {}
     checkpoint = load_checkpoint(path)
+    check_symbols(checkpoint, task, path)
     load_state(network, network_state(checkpoint, NETWORK), path)
     return network_state(checkpoint, AVERAGE)
 

@@ -1,6 +1,8 @@
 """The command line that trains one network with given settings."""
 
 import json
+import math
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
@@ -49,20 +51,28 @@ def train_command(settings: Mapping[str, Any], choices: Mapping[str, str], arch:
 
 
 def config_options() -> list[str]:
-    """The running job's --config-dir, as it was given."""
-    own = _own_config_dir()
-    return [] if own is None else ["--config-dir", own]
+    """The running job's --config-dir and hydra.searchpath."""
+    folders = [source.path for source in _sources("command-line")]
+    return [*(option for folder in folders[:1] for option in ("--config-dir", folder)), *_search_path(SEARCH_PATH)]
 
 
-def _own_config_dir() -> str | None:
-    sources = HydraConfig.get().runtime.config_sources
-    return next((source.path for source in sources if source.provider == "command-line"), None)
+SEARCH_PATH = "hydra.searchpath in "  # how Hydra names what provides a source
+
+
+def _sources(provider: str) -> list[Any]:
+    return [one for one in HydraConfig.get().runtime.config_sources if one.provider.startswith(provider)]
+
+
+def _search_path(*providers: str) -> list[str]:
+    """The override that adds the folders of these providers."""
+    sources = [source for provider in providers for source in _sources(provider)]
+    written = [_written(f"{source.schema}://{source.path}") for source in sources]
+    return [f"hydra.searchpath=[{','.join(written)}]"] if written else []
 
 
 def _composed(overrides: list[str]) -> dict[str, Any]:
     """The training's resolved config, composed beside the Hydra job that is running."""
-    own = _own_config_dir()
-    searched = [] if own is None else [f"hydra.searchpath=[file://{own}]"]
+    searched = _search_path("command-line", SEARCH_PATH)
     state = Singleton.get_state()
     GlobalHydra.instance().clear()
     plugins.register()  # of which a state that is set, here or by a launcher, knows nothing
@@ -87,9 +97,13 @@ def _overrides(name: str, before: Any, after: Any) -> Iterator[str]:
 
 
 def _written(value: Any) -> str:
-    """A value in Hydra's override grammar."""
+    """A value in Hydra's override grammar, which has backslashes before quotes alone."""
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{key}:{_written(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ",".join(_written(item) for item in value) + "]"
+    if isinstance(value, str):
+        return '"' + re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + found[2].replace('"', '\\"'), value) + '"'
+    if isinstance(value, float) and math.isinf(value):
+        return "inf" if value > 0 else "-inf"
     return json.dumps(value)

@@ -38,7 +38,7 @@ class TrainSettings(CommonSettings):
 class RetrainSettings:
     """How the winner and the baselines are trained on their own: as `trainer` says, but for so many epochs."""
 
-    max_epochs: int = MISSING
+    max_epochs: int | None = MISSING
 
 
 @dataclass

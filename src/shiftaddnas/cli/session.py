@@ -91,7 +91,8 @@ def open_session(config: DictConfig, prepare: Callable[[Session], object]) -> It
     hydra = HydraConfig.get()
     folder = RunFolder(Path(hydra.runtime.output_dir))
     # A sweep ends one run and begins the next in this process, each with its own command.
-    argv = [sys.argv[0], *config_options(), *hydra.overrides.task]
+    placed = [override for override in hydra.overrides.hydra if override.startswith("hydra.run.dir=")]
+    argv = [sys.argv[0], *config_options(), *placed, *hydra.overrides.task]
     quiet()
     wandb = WandbRun.off(folder.path)
     session = Session(plain, Console(quiet=not is_main_process()), folder, wandb)
@@ -122,7 +123,7 @@ def _wandb(session: Session, hydra: Any) -> WandbRun:
         logger | {"_target_": "shiftaddnas.tracking.wandb_run.WandbRun"},
         "logger",
         folder=session.folder.path,
-        run_id=session.folder.run_id,
+        run_id=session.folder.run_id if is_main_process() else "",  # the others may be here before it is written
         config=session.config,
     )
 

@@ -40,7 +40,7 @@ def load_trained(path: Path, weights: str = "raw") -> TrainedNetwork:
     """
     if weights not in WEIGHTS:
         raise UserError(f"weights={weights} is unknown; they are {', '.join(WEIGHTS)}")
-    checkpoint = path if path.is_file() else _checkpoint(path)
+    checkpoint = trained_checkpoint(path)
     content = load_checkpoint(checkpoint)
     config = content.get("config", {})
     if not network_state(content, NETWORK) or "task" not in config:
@@ -49,9 +49,27 @@ def load_trained(path: Path, weights: str = "raw") -> TrainedNetwork:
     if not state:
         raise UserError(f"checkpoint {checkpoint} has no {weights} weights; they come from optim.ema_decay=0.999")
     task: Task = build(config["task"], "task")
+    task.use_symbols(content.get("symbols", {}))
     network, label = _of_model(config, task) if "model" in config else _of_arch(config, task, checkpoint)
     load_state(network, state, checkpoint)
     return TrainedNetwork(network.eval(), task, label, checkpoint)
+
+
+def trained_checkpoint(path: Path) -> Path:
+    """The checkpoint of the network in a run folder; a checkpoint is its own.
+
+    Raises:
+        UserError: there is none, and what to do about it.
+    """
+    if path.is_file():
+        return path
+    if not path.exists():
+        raise UserError(f"{path} does not exist; give a run folder such as runs/digits/0123456789ab")
+    folder = RunFolder(path)
+    found = next((file for file in (folder.best_subnet, folder.subnet) if file.is_file()), None)
+    if found is None:
+        raise UserError(_why_there_is_no_network(folder))
+    return found
 
 
 def _of_model(config: dict[str, Any], task: Task) -> tuple[nn.Module, str]:
@@ -67,16 +85,6 @@ def _of_arch(config: dict[str, Any], task: Task, checkpoint: Path) -> tuple[nn.M
     space = build(config["space"], "space")
     arch = space.arch(read_choices(file))
     return task.standalone(space, arch), f"{arch.id}  {space.describe(arch)}"
-
-
-def _checkpoint(path: Path) -> Path:
-    if not path.exists():
-        raise UserError(f"{path} does not exist; give a run folder such as runs/digits/0123456789ab")
-    folder = RunFolder(path)
-    found = next((file for file in (folder.best_subnet, folder.subnet) if file.is_file()), None)
-    if found is None:
-        raise UserError(_why_there_is_no_network(folder))
-    return found
 
 
 def _why_there_is_no_network(folder: RunFolder) -> str:

@@ -15,7 +15,7 @@ from shiftaddnas.cli.components import NETWORK_KEYS
 from shiftaddnas.cli.progress import TrainingProgress
 from shiftaddnas.cli.session import Session
 from shiftaddnas.engine import SubnetModule, SupernetModule
-from shiftaddnas.engine.checkpoint import ResumeCheckpoint, load_checkpoint
+from shiftaddnas.engine.checkpoint import ResumeCheckpoint, check_symbols, load_checkpoint
 from shiftaddnas.errors import UserError
 from shiftaddnas.hardware import CostError
 from shiftaddnas.spaces import Arch
@@ -31,7 +31,7 @@ def prepare_training(session: Session) -> None:
         if session.config["arch"] is not None:
             raise UserError("arch= and model= are both given; train one of them at a time")
         _ = session.task, session.optimization, session.model_costs, session.distillation
-        _trainer(session, [], "check", enable_progress_bar=False)
+        _check_trainer(session)
         return
     if session.has_teacher and session.config["arch"] is None:
         raise UserError("distill= is for one network, of arch= or model=; a supernet is distilled by sampling=sandwich")
@@ -42,7 +42,16 @@ def prepare_training(session: Session) -> None:
         session.cost(session.space.cheapest(session.prices))
     except CostError as error:
         raise UserError(f"no arch of space {session.space.name} can be priced: {error}") from error
-    _trainer(session, [], "check", enable_progress_bar=False)
+    _check_trainer(session)
+
+
+def _check_trainer(session: Session) -> None:
+    trainer = _trainer(session, [], "check", enable_progress_bar=False)
+    if trainer.max_epochs == trainer.max_steps == -1:
+        raise UserError(
+            f"trainer.max_epochs={session.config['trainer']['max_epochs']} has no end, and the learning rate follows "
+            "how far the training is; set trainer.max_epochs or +trainer.max_steps"
+        )
 
 
 def fit_supernet(session: Session, supernet: Supernet, callbacks: Sequence[Callback] = ()) -> None:
@@ -52,7 +61,8 @@ def fit_supernet(session: Session, supernet: Supernet, callbacks: Sequence[Callb
 
 def validate_supernet(session: Session, supernet: Supernet) -> dict[str, float]:
     """The validation metrics of the largest arch, the cheapest and a random one."""
-    trainer = _trainer(session, [], "supernet")
+    # In results.json alone: among the metrics it would count as those of the first epoch.
+    trainer = _trainer(session, [], "supernet", logs=False)
     trainer.validate(_supernet_module(session, supernet), datamodule=session.task.datamodule(), verbose=False)
     return _numbers(trainer.callback_metrics, "val/")
 
@@ -80,7 +90,9 @@ def fit_subnet(
     test = _numbers(trainer.callback_metrics, "test/")
     if is_main_process():
         network.to(trainer.strategy.root_device)  # Lightning has taken it away
-        test |= session.task.final_scores(network, int(trainer.num_test_batches[0]))
+        # Each process tested its share of them.
+        num_batches = sum(map(int, trainer.num_test_batches)) * trainer.world_size
+        test |= session.task.final_scores(network, num_batches)
     return test
 
 
@@ -116,26 +128,42 @@ def _fit(
 ) -> pl.Trainer:
     resume = session.folder.resume / f"{stage.replace('/', '-')}.ckpt"
     keys = NETWORK_KEYS if session.config.get("model") is None else ("task", "model")
-    keep = ResumeCheckpoint(resume, final, {key: session.config[key] for key in keys})
-    trainer = _trainer(session, [keep, *callbacks], stage, **overrides)
-    if final.is_file():  # an earlier process came this far
-        module.load_state_dict(load_checkpoint(final)["state_dict"])
-        return trainer
+    config = {key: session.config[key] for key in keys}
+    keep = ResumeCheckpoint(resume, final, config, symbols=session.task.symbols())
     rows = MetricsCsv(session.folder.metrics, stage=stage)
-    rows.truncate(int(load_checkpoint(resume)["global_step"]) if resume.is_file() else 0)
+    if final.is_file():  # an earlier process came this far
+        content = load_checkpoint(final)
+        check_symbols(content, session.task, final)
+        module.load_state_dict(content["state_dict"])
+        # What the test logs is of the training's last step; it may have come as far as that, too.
+        tested = rows.reaches(int(content["global_step"]))
+        trainer = _trainer(session, [keep, *callbacks], stage, logs=not tested, **overrides)
+        trainer.fit_loop.load_state_dict(content["loops"]["fit_loop"])
+        return trainer
+    trainer = _trainer(session, [keep, *callbacks], stage, **overrides)
+    rows.truncate(_steps_done(session, resume) if resume.is_file() else 0)
     going_on = resume if resume.is_file() else None
     trainer.fit(module, datamodule=session.task.datamodule(), ckpt_path=going_on, weights_only=True)
     return trainer
 
 
-def _trainer(session: Session, callbacks: Sequence[Callback], stage: str, **overrides: Any) -> pl.Trainer:
-    configured = list(build(session.config["callbacks"], "callbacks").values())
-    bar = [TrainingProgress(session.console, stage)] if overrides.get("enable_progress_bar", True) else []
-    loggers: list[Logger] = [MetricsCsv(session.folder.metrics, stage=stage)]
-    if session.wandb.active:
+def _steps_done(session: Session, resume: Path) -> int:
+    checkpoint = load_checkpoint(resume)
+    check_symbols(checkpoint, session.task, resume)
+    return int(checkpoint["global_step"])
+
+
+def _trainer(
+    session: Session, callbacks: Sequence[Callback], stage: str, *, logs: bool = True, **overrides: Any
+) -> pl.Trainer:
+    settings = {**session.config["trainer"], **overrides}
+    configured = [one for one in build(session.config["callbacks"], "callbacks").values() if one is not None]
+    bar = [TrainingProgress(session.console, stage)] if settings.get("enable_progress_bar", True) else []
+    loggers: list[Logger] = [MetricsCsv(session.folder.metrics, stage=stage)] if logs else []
+    if logs and session.wandb.active:
         loggers.append(session.wandb.logger(stage))
     trainer: pl.Trainer = build(
-        {**session.config["trainer"], **overrides},
+        settings,
         "trainer",
         logger=loggers,
         callbacks=[*bar, *configured, *callbacks],

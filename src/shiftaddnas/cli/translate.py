@@ -1,11 +1,13 @@
 """`shiftaddnas translate`: text, a sentence a line, through the trained network of a run folder."""
 
+import os
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from omegaconf import DictConfig
 
@@ -29,11 +31,21 @@ def run(config: DictConfig) -> None:
     if settings["block"] < 1:
         raise UserError(f"block={settings['block']}; give a whole number of lines, at least 1")
 
-    from shiftaddnas.cli.quiet import quiet
-    from shiftaddnas.cli.trained import WEIGHTS, load_trained
+    from shiftaddnas.cli.trained import WEIGHTS
 
     if settings["weights"] not in WEIGHTS:
         raise UserError(f"weights={settings['weights']} is unknown; they are {', '.join(WEIGHTS)}")
+    try:
+        _translate(settings)
+    except BrokenPipeError:  # its reader wants no more, as head does; what is left to write goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+
+
+def _translate(settings: Mapping[str, Any]) -> None:
+    from shiftaddnas.cli.quiet import quiet
+    from shiftaddnas.cli.trained import load_trained
+
     quiet()
     trained = load_trained(Path(settings["run"]), settings["weights"])
     network = _moved(trained.network, settings["device"])

@@ -1,5 +1,6 @@
 """Checkpoints: written whole or not at all, read as data, and never a surprise."""
 
+import io
 import pickle
 import time
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from shiftaddnas.engine.resumable_loader import ResumableLoader
+from shiftaddnas.engine.task import Task
 from shiftaddnas.errors import UserError
 
 
@@ -47,12 +49,23 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise UserError(f"checkpoint {path} holds more than data, or is damaged: it was not loaded") from None
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # whatever torch says of what it did not write
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"checkpoint {path} is truncated or no checkpoint ({reason})") from None
     if not isinstance(content, dict) or "state_dict" not in content:
         raise UserError(f"checkpoint {path} is no checkpoint of this framework: it has no state_dict")
     return content
+
+
+def check_symbols(checkpoint: Mapping[str, Any], task: Task, path: Path) -> None:
+    """Raise a UserError where a checkpoint was trained with other symbols than a task has; old ones do not say."""
+    now, then = task.symbols(), checkpoint.get("symbols", {})
+    told = [name for name in now if now[name] is not None and then.get(name) is not None]
+    if any(now[name] != then[name] for name in told):
+        raise UserError(
+            f"checkpoint {path} was trained with other symbols than task={task.name} has now, whose text has changed: "
+            "restore the text, or train anew, with fresh=true or in another run folder"
+        )
 
 
 def network_state(checkpoint: Mapping[str, Any], attribute: str) -> dict[str, torch.Tensor]:
@@ -83,20 +96,36 @@ class ResumeCheckpoint(pl.Callback):
         path: of the checkpoint while the training runs; removed when the training has ended.
         final: of the checkpoint when it has ended.
         config: plain data about the network that goes along in every checkpoint, under "config".
+        symbols: the task's, which go along under "symbols".
         minutes: in the middle of an epoch, the time from one checkpoint to the next.
     """
 
-    def __init__(self, path: Path, final: Path, config: Mapping[str, Any], *, minutes: float = 10.0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        final: Path,
+        config: Mapping[str, Any],
+        *,
+        symbols: Mapping[str, Any] | None = None,
+        minutes: float = 10.0,
+    ) -> None:
         self.path = path
         self.final = final
         self.config = dict(config)
+        self.symbols = dict(symbols or {})
         self.minutes = minutes
         self._saved_at = time.monotonic()
+        self._states_are_data = False
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         checkpoint["config"] = self.config
+        checkpoint["symbols"] = self.symbols
+        if not self._states_are_data:
+            for name, state in checkpoint.get("callbacks", {}).items():
+                _check_data(name, state)
+            self._states_are_data = True
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -132,6 +161,10 @@ class ResumeCheckpoint(pl.Callback):
         _save_partial(trainer, self.path)
         self._saved_at = time.monotonic()
 
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero:  # what an earlier process left unfinished may be torn
+            _partial(self.path).unlink(missing_ok=True)
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         _complete(trainer, self.path)
 
@@ -142,6 +175,20 @@ class ResumeCheckpoint(pl.Callback):
                 path.unlink(missing_ok=True)
             with suppress(OSError):  # another stage's checkpoint may lie beside it
                 self.path.parent.rmdir()
+
+
+def _check_data(name: str, state: Any) -> None:
+    """Refuse a callback's state that a checkpoint, which is read as data, could not give back."""
+    content = io.BytesIO()
+    torch.save(state, content)
+    content.seek(0)
+    try:
+        torch.load(content, weights_only=True)
+    except pickle.UnpicklingError:
+        raise UserError(
+            f"callback {name} keeps more than plain data in its state_dict, so no killed training could go on with it; "
+            "let it keep numbers, texts, lists, dicts and tensors"
+        ) from None
 
 
 def _is_resumable(trainer: pl.Trainer) -> bool:

@@ -73,6 +73,9 @@ class Optimization:
             num_steps: optimiser steps of the training.
             operators: the parameters of each operator.
             num_epochs: of the training; needed where the schedule goes by epochs.
+
+        Raises:
+            UserError: the optimiser refuses its settings, or the schedule its rate.
         """
         factors = self._factors(operators or {})
         scales = {} if self.layer_decay is None else layer_scales(model, self.layer_decay)
@@ -80,12 +83,15 @@ class Optimization:
         for name, parameter in model.named_parameters():
             factor = factors.get(id(parameter), 1.0) * scales.get(name, 1.0)
             groups.setdefault((parameter.ndim > 1, factor), []).append(parameter)
-        optimizer = self.optimizer(
-            [
-                {"params": parameters} | ({} if decayed else {"weight_decay": 0.0})
-                for (decayed, _), parameters in groups.items()
-            ]
-        )
+        try:
+            optimizer = self.optimizer(
+                [
+                    {"params": parameters} | ({} if decayed else {"weight_decay": 0.0})
+                    for (decayed, _), parameters in groups.items()
+                ]
+            )
+        except ValueError as error:
+            raise UserError(f"optim.optimizer refuses its settings: {' '.join(str(error).split())}") from error
         for group, (_, factor) in zip(optimizer.param_groups, groups, strict=True):
             group["lr"] = group["lr"] * factor
         if self.scheduler is None:
@@ -182,6 +188,8 @@ def deit_cosine(
     group's rate is a factor of the full one, so are its `warmup_lr` and `min_lr`.
     """
     full: float = optimizer.defaults["lr"]
+    if full <= 0:
+        raise UserError(f"optim.optimizer.lr={full}; the schedule of optim=deit needs a rate above 0")
 
     def factor(epoch: int) -> float:
         t = max(epoch - 1, 0)

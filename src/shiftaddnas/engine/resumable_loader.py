@@ -16,7 +16,8 @@ class ResumableLoader:
     distributed run the sampler must.
 
     Args:
-        loader: draws whole batches by a batch sampler, or by a sampler where its items are batches.
+        loader: draws whole batches by a batch sampler, or by a sampler where its items are batches; its class is made
+            with the arguments of DataLoader.
         trainer: that runs the training; None leaves epoch and position to the samplers.
     """
 
@@ -47,10 +48,11 @@ class ResumableLoader:
         return num_done
 
     def _rest(self, num_done: int) -> DataLoader[Any]:
+        """A loader of the same class, which may do more than load, of the batches that are left."""
         loader = self.loader
         whole: Any = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
         rest: Any = list(islice(iter(whole), num_done, None))
-        return DataLoader(
+        return type(loader)(
             loader.dataset,
             **({"batch_size": None, "sampler": rest} if loader.batch_sampler is None else {"batch_sampler": rest}),
             collate_fn=loader.collate_fn,

@@ -138,6 +138,26 @@ class Task(ABC):
         """Raise a UserError where the networks of a space are none for this task."""
         return
 
+    def free_settings(self) -> tuple[str, ...]:
+        """The settings, by their full names, that a supernet may be used with otherwise than it was trained.
+
+        They change neither the networks of a space nor which samples a part of the data has: seeds, batch sizes and
+        recipes, but no image size and no held-out share. By default there are none: all of `task` and `space` must be
+        as it was.
+        """
+        return ()
+
+    def symbols(self) -> dict[str, Any]:
+        """What the networks' inputs and outputs are numbered by, as plain data; {} where that cannot change.
+
+        It goes along in every checkpoint, and checkpoints that have another are refused; None is not known.
+        """
+        return {}
+
+    def use_symbols(self, kept: Mapping[str, Any]) -> None:
+        """Take what a checkpoint kept of `symbols` for the data's own, which then need not be there."""
+        return
+
     def other_score(self, name: str, space: Space[Any, Any], arch: Arch, metrics: Mapping[str, float]) -> float:
         """One of `other_scores` of an arch, from its metrics on the validation part."""
         raise NotImplementedError(name)

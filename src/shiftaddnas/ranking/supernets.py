@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from shiftaddnas.engine import SupernetEvaluator, Task
-from shiftaddnas.engine.checkpoint import load_checkpoint, network_state
+from shiftaddnas.engine.checkpoint import check_symbols, load_checkpoint, network_state
 from shiftaddnas.errors import UserError
 from shiftaddnas.sharing import WeightSharing
 from shiftaddnas.spaces import Arch, Space
@@ -112,7 +112,9 @@ class SupernetScoring:
         return self._kept[1](arch)
 
     def _evaluator(self, file: SupernetFile) -> SupernetEvaluator:
+        checkpoint = load_checkpoint(file.path)
+        check_symbols(checkpoint, self._task, file.path)
         supernet = self._task.supernet(self._space, self._make_sharing(file.config["sharing"]))
-        supernet.load_weights(network_state(load_checkpoint(file.path), "supernet"), str(file.path))
+        supernet.load_weights(network_state(checkpoint, "supernet"), str(file.path))
         data: Any = self._task.datamodule()
         return SupernetEvaluator(supernet.to(self._device), self._task, data, limit_val_batches=self._limit_val_batches)

@@ -6,7 +6,9 @@ The tables fit 80 columns. Paths and commands are never wrapped, so that they ca
 from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -25,6 +27,8 @@ from shiftaddnas.search import Record
 from shiftaddnas.tracking import RunFolder
 
 MAX_ROWS = 12
+MAX_TABLE_WIDTH = 500
+MIN_NAME_WIDTH = 20
 TABLE_COSTS = ("energy_mj", "latency_ms", "num_params", "num_mults", "num_adds", "num_shifts")
 
 
@@ -51,9 +55,9 @@ def print_summary(folder: RunFolder, console: Console) -> None:
     if failed:
         _line(console, f"{failed} of them failed; {folder.search_log.name} says why", style="yellow")
     _line(console)
-    console.print(_front_table(run))
+    _print_whole(console, _front_table(run))
     _line(console)
-    console.print(_network_table(run))
+    _print_whole(console, _network_table(run))
     _line(console)
     for sentence in verdicts(run):
         console.print(Text(sentence))
@@ -88,7 +92,7 @@ def print_training_summary(folder: RunFolder, console: Console) -> None:
     for name, value in results.get("costs", {}).items():
         title, unit = cost_title(name)
         table.add_row(title, f"{cost_value(name, value)} {unit}".rstrip())
-    console.print(table)
+    _print_whole(console, table)
     _files(console, folder, [folder.path / results["checkpoint"]], results["seconds"])
 
 
@@ -119,9 +123,9 @@ def verdicts(run: SearchRun) -> list[str]:
     return sentences
 
 
-def shown_costs(rows: Sequence[Mapping[str, float]], objective: str) -> list[str]:
-    """The costs that tables show, the objective first, as far as some row has them."""
-    names = dict.fromkeys((objective, *TABLE_COSTS))
+def shown_costs(rows: Sequence[Mapping[str, float]], objectives: Sequence[str]) -> list[str]:
+    """The costs that tables show, the objectives first, as far as some row has them."""
+    names = dict.fromkeys((*objectives, *TABLE_COSTS))
     return [name for name in names if any(name in row for row in rows)]
 
 
@@ -153,7 +157,7 @@ def _front_table(run: SearchRun) -> Table:
     winner = run.networks[0]
     rows = _spread(run.front, winner.arch_id)
     more = f", {len(rows)} of {len(run.front)} archs" if len(rows) < len(run.front) else ""
-    costs = shown_costs([record.costs for record in rows], run.objective)
+    costs = shown_costs([record.costs for record in rows], run.objectives)
     table = _table(f"Pareto front{more}", ["arch", *map(_heading, costs), f"supernet\n{run.score}"])
     columns = [cost_column(name, [record.costs.get(name) for record in rows]) for name in costs]
     for record, *values in zip(rows, *columns, strict=True):
@@ -167,7 +171,7 @@ def _front_table(run: SearchRun) -> Table:
 
 def _network_table(run: SearchRun) -> Table:
     winner = run.networks[0]
-    costs = [name for name in shown_costs([winner.costs], run.objective) if name not in ("num_adds", "num_shifts")]
+    costs = [name for name in shown_costs([winner.costs], run.objectives) if name not in ("num_adds", "num_shifts")]
     title, _ = cost_title(run.objective)
     headings = ["network", f"test\n{run.metric}", *run.final, *map(_heading, costs), f"{title}\nrelative"]
     table = _table("Trained on their own", headings)
@@ -195,6 +199,16 @@ def _spread(front: Sequence[Record], winner_id: str) -> list[Record]:
 def _heading(name: str) -> str:
     title, unit = cost_title(name)
     return f"{title}\n{unit}".rstrip()
+
+
+def _print_whole(console: Console, table: Table) -> None:
+    """Print a table; where a terminal is too narrow for its numbers, it breaks their lines and hides no column."""
+    natural = Measurement.get(console, console.options.update(max_width=MAX_TABLE_WIDTH), table).maximum
+    names = max(cell_len(str(cell)) for cell in table.columns[0].cells)
+    needed = natural - max(0, names - MIN_NAME_WIDTH)  # names may be folded
+    if needed > console.width:
+        table.width = needed
+    console.print(table, crop=False)
 
 
 def _table(title: str, headings: Sequence[str]) -> Table:

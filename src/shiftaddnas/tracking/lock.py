@@ -1,5 +1,6 @@
 """One writer per run folder."""
 
+import errno
 import fcntl
 import os
 import socket
@@ -30,7 +31,10 @@ class FolderLock:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
             try:
                 fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except OSError as error:
+                if error.errno not in (errno.EACCES, errno.EAGAIN):  # a file system without locks, for instance
+                    os.close(descriptor)
+                    raise OSError(error.errno, error.strerror, str(self.path)) from None
                 holder = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
                 os.close(descriptor)
                 raise UserError(

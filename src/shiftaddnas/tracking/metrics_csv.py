@@ -88,6 +88,11 @@ class MetricsCsv(Logger):
         if len(kept) < len(rows):
             self._rewrite(kept)
 
+    def reaches(self, step: int) -> bool:
+        """Whether this stage has logged anything in this step, counted from 0, or later."""
+        _, rows = read_metrics(self.path)
+        return any(row["stage"] == self.stage and bool(row["step"]) and int(row["step"]) >= step for row in rows)
+
     def _known_columns(self) -> list[str]:
         if self._columns is None:
             # Whatever a killed process left must be whole before anything is appended.

@@ -5,8 +5,11 @@ import os
 
 def process_rank() -> int:
     """The rank, as torchrun, Lightning or SLURM tell it; 0 where nothing is distributed."""
-    names = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
-    return int(next((os.environ[name] for name in names if name in os.environ), 0))
+    for name in ("RANK", "SLURM_PROCID"):
+        if name in os.environ:
+            return int(os.environ[name])
+    # Of processes that Lightning starts on several machines: not the rank, but 0 for the first of them all alone.
+    return sum(int(os.environ.get(name, 0)) for name in ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK"))
 
 
 def is_main_process() -> bool:

@@ -10,6 +10,8 @@ import shutil
 import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,8 +31,15 @@ NOT_HASHED = frozenset(
 )
 
 
+# Settings that may be files, of which the content counts, wherever it lies.
+FILES = frozenset({"arch", "ckpt", "teacher"})
+
+
 def config_hash(config: Mapping[str, Any]) -> str:
-    """Twelve hexadecimal digits of a resolved config, whatever the order of its keys; `NOT_HASHED` is left out."""
+    """Twelve hexadecimal digits of a resolved config, whatever the order of its keys.
+
+    `NOT_HASHED` is left out; where one of `FILES` is a file, its content counts.
+    """
     canonical = json.dumps(_relevant(config), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
@@ -64,6 +73,7 @@ class RunFolder:
         self.results = path / "results.json"
         self.wandb = path / "wandb"
         self._lock = FolderLock(path / ".lock")
+        self._begun = False  # by this object, in a folder that held no run
 
     def open(self, config: Mapping[str, Any], *, fresh: bool, argv: Sequence[str] | None = None) -> State:
         """Take the folder for the run of this resolved config (plain containers), and record who works on it.
@@ -118,17 +128,26 @@ class RunFolder:
     def discard_if_empty(self) -> None:
         """Close the folder, and remove it if nothing was begun in it; for runs that end with a wrong setting.
 
-        What it may hold is Hydra's record of the call and, if it was opened by this object, the record of the run.
+        What it may hold is Hydra's record of the call and, if this object began the run, what is written first of all.
         """
         if process_rank() > 0:
             return
-        traces = {self.path / ".hydra" / f"{name}.yaml" for name in ("config", "hydra", "overrides")}
+        record = self.path / ".hydra"
+        traces = {record / f"{name}.yaml" for name in ("config", "hydra", "overrides")}
         traces |= {self.path / "train.log", self.path / "search.log"}
-        if self._lock.held:
+        if self._begun:
             traces |= {self.manifest, self.config, self._lock.path}
-        files = {file for file in self.path.rglob("*") if not file.is_dir() and self.wandb not in file.parents}
-        if files <= traces and self.path.is_dir():
-            shutil.rmtree(self.path)
+        files = {file for file in self.path.rglob("*") if not file.is_dir()}
+        if self._begun:
+            files = {file for file in files if self.wandb not in file.parents}
+        if files <= traces:
+            for file in files:
+                file.unlink(missing_ok=True)
+            if self._begun:
+                shutil.rmtree(self.wandb, ignore_errors=True)
+            for folder in (record, self.path):
+                with suppress(OSError):  # it is not there, or somebody else's
+                    folder.rmdir()
         self.close()
 
     def _begin(self, config: Mapping[str, Any], fresh: bool, argv: list[str]) -> State:
@@ -139,6 +158,7 @@ class RunFolder:
         elif fresh:
             self._remove_artefacts()
         state: State = "unfinished" if self.manifest.exists() else "new"
+        self._begun = state == "new"
         if state == "unfinished":
             self._check_config(config)
             manifest = self.read_manifest()
@@ -169,7 +189,8 @@ class RunFolder:
         if isinstance(before, dict):
             names = _differences(_relevant(before), _relevant(config))
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            differs = f" (its config differs in {', '.join(names[:5])}{more})"
+            where = f"its config differs in {', '.join(names[:5])}{more}"
+            differs = f" ({where if names else 'made with another file'})"
         raise UserError(
             f"run folder {self.path} holds another run{differs}: use fresh=true to replace it or another hydra.run.dir"
         )
@@ -217,7 +238,26 @@ def _plain(value: Any) -> Any:
 
 
 def _relevant(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _plain(value) for key, value in config.items() if key not in NOT_HASHED}
+    return {key: _with_contents(key, _plain(value)) for key, value in config.items() if key not in NOT_HASHED}
+
+
+def _with_contents(key: str, value: Any) -> Any:
+    """The value, with the digest of its content in place of a file's name."""
+    if isinstance(value, dict):
+        return {name: _with_contents(name, item) for name, item in value.items()}
+    if key not in FILES or not isinstance(value, str):
+        return value
+    try:
+        status = Path(value).stat()
+    except (OSError, ValueError):  # a name or a notation
+        return value
+    return _digest(value, status.st_mtime_ns, status.st_size) if Path(value).is_file() else value
+
+
+@lru_cache
+def _digest(path: str, *_: int) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _differences(before: Any, after: Any, prefix: str = "") -> list[str]:

@@ -1,5 +1,6 @@
 """A folder of binarised text, as `fairseq-preprocess` writes it: its dictionaries, and its parts as data sets."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from shiftaddnas.errors import UserError
-from tasks.translation.data.codec import Codec
+from tasks.translation.data.codec import Codec, subwords
 from tasks.translation.fairseq_adapter import Dictionary, LanguagePairDataset, data_utils, indexed_dataset
 
 FILE_NAMES = {"train": "train", "val": "valid", "test": "test"}
@@ -29,6 +30,31 @@ class Binarized:
     target_lang: str
     codec: Codec
     text_folder: Path | None = None
+
+    @classmethod
+    def of_symbols(cls, kept: Mapping[str, Any]) -> "Binarized":
+        """Without a folder, and so without parts: what turns numbers into text and back, as `symbols` gave it."""
+        codec = Codec(subwords(kept["subwords"], kept["subword_file"]), moses=kept["moses"])
+        made = cls(Path(), kept["source_lang"], kept["target_lang"], codec)
+        made.source_dictionary = _dictionary_of(kept["source_symbols"])
+        made.target_dictionary = _dictionary_of(kept["target_symbols"])
+        return made
+
+    def symbols(self) -> dict[str, Any]:
+        """All that turns numbers into text and back, as plain data.
+
+        Raises:
+            UserError: a file that it is in cannot be read.
+        """
+        return {
+            "source_lang": self.source_lang,
+            "target_lang": self.target_lang,
+            "source_symbols": list(self.source_dictionary.symbols),
+            "target_symbols": list(self.target_dictionary.symbols),
+            "subwords": self.codec.subwords.method,
+            "subword_file": self.codec.subwords.content(),
+            "moses": self.codec.moses,
+        }
 
     @cached_property
     def source_dictionary(self) -> Dictionary:
@@ -134,6 +160,13 @@ class Binarized:
                 "the dictionary is not the one the text was binarised with"
             )
         return side
+
+
+def _dictionary_of(symbols: Sequence[str]) -> Dictionary:
+    dictionary = Dictionary()
+    for symbol in symbols[dictionary.nspecial :]:
+        dictionary.add_symbol(symbol, overwrite=True)  # each has its number, even one that is there twice
+    return dictionary
 
 
 def _is_whole(index: Path) -> bool:

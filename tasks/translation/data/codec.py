@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import redirect_stderr
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from shiftaddnas.errors import UserError
 from tasks.translation.data.text import normalized
@@ -17,6 +17,8 @@ SubwordMethod = Literal["sentencepiece", "subword_nmt", "none"]
 
 class Subwords(ABC):
     """Words to subwords and back; both are separated by spaces."""
+
+    method: ClassVar[SubwordMethod]
 
     @abstractmethod
     def encode(self, text: str) -> str: ...
@@ -28,9 +30,15 @@ class Subwords(ABC):
         """All that can come out, where they are known; training text need not have each."""
         return ()
 
+    def content(self) -> bytes | None:
+        """What the file holds that they were learnt to; None where there is none."""
+        return None
+
 
 class WholeWords(Subwords):
     """No subwords: a symbol is what stands between spaces."""
+
+    method = "none"
 
     def encode(self, text: str) -> str:
         return text
@@ -39,26 +47,49 @@ class WholeWords(Subwords):
         return symbols
 
 
-class SentencePieces(Subwords):
-    """The pieces of a SentencePiece model, which keep the text's spaces.
+class LearntSubwords(Subwords):
+    """Subwords of a file.
 
     Args:
-        model: the model's file; None can decode only.
+        file: the file, or what it holds; None can decode only.
     """
 
-    def __init__(self, model: Path | None) -> None:
-        self._model = model
+    def __init__(self, file: Path | bytes | None) -> None:
+        self._file = file
+        self._name = "what was kept of task.data.source.subword_file" if isinstance(file, bytes) else str(file)
+
+    def content(self) -> bytes | None:
+        """As above.
+
+        Raises:
+            UserError: the file cannot be read.
+        """
+        if not isinstance(self._file, Path):
+            return self._file
+        try:
+            return self._file.read_bytes()
+        except OSError as error:
+            raise UserError(
+                f"{self._file} cannot be read ({error.strerror}): it says how words are split; put it there again"
+            ) from None
+
+
+class SentencePieces(LearntSubwords):
+    """The pieces of a SentencePiece model, which keep the text's spaces."""
+
+    method = "sentencepiece"
 
     @cached_property
     def _processor(self) -> Any:
         import sentencepiece
 
-        if self._model is None:
+        model = self.content()
+        if model is None:
             raise UserError("text cannot be encoded without the SentencePiece model: set task.data.source.subword_file")
         try:
-            return sentencepiece.SentencePieceProcessor(model_proto=self._model.read_bytes())
-        except (OSError, RuntimeError) as error:
-            raise UserError(f"{self._model} cannot be read as a SentencePiece model: {error}") from error
+            return sentencepiece.SentencePieceProcessor(model_proto=model)
+        except RuntimeError as error:
+            raise UserError(f"{self._name} cannot be read as a SentencePiece model: {error}") from error
 
     def encode(self, text: str) -> str:
         return " ".join(self._processor.encode(text, out_type=str))
@@ -72,30 +103,26 @@ class SentencePieces(Subwords):
         return symbols.replace(" ", "").replace("▁", " ").strip()
 
 
-class BytePairs(Subwords):
-    """subword-nmt's byte-pair encoding of words; "@@" marks what is continued.
+class BytePairs(LearntSubwords):
+    """subword-nmt's byte-pair encoding of words; "@@" marks what is continued."""
 
-    Args:
-        codes: the file of merges; None can decode only.
-    """
-
-    def __init__(self, codes: Path | None) -> None:
-        self._codes = codes
+    method = "subword_nmt"
 
     @cached_property
     def _merges(self) -> Any:
         from subword_nmt.apply_bpe import BPE
 
-        if self._codes is None:
+        merges = self.content()
+        if merges is None:
             raise UserError("text cannot be encoded without the merges: set task.data.source.subword_file")
         try:
-            with self._codes.open(encoding="utf-8") as codes, redirect_stderr(io.StringIO()) as said:
-                return BPE(codes)
-        except (OSError, UnicodeDecodeError, ValueError, IndexError) as error:
-            raise UserError(f"{self._codes} cannot be read as merges of subword-nmt: {error}") from error
+            with redirect_stderr(io.StringIO()) as said:
+                return BPE(io.TextIOWrapper(io.BytesIO(merges), encoding="utf-8"))
+        except (UnicodeDecodeError, ValueError, IndexError) as error:
+            raise UserError(f"{self._name} cannot be read as merges of subword-nmt: {error}") from error
         except SystemExit:  # subword-nmt's way to refuse a line
             reason = said.getvalue().splitlines()[0].removeprefix("Error: ")
-            raise UserError(f"{self._codes} cannot be read as merges of subword-nmt: {reason}") from None
+            raise UserError(f"{self._name} cannot be read as merges of subword-nmt: {reason}") from None
 
     def encode(self, text: str) -> str:
         return str(self._merges.process_line(text))
@@ -110,7 +137,7 @@ SUBWORDS: Mapping[SubwordMethod, type[SentencePieces] | type[BytePairs]] = {
 }
 
 
-def subwords(method: SubwordMethod, file: Path | None) -> Subwords:
+def subwords(method: SubwordMethod, file: Path | bytes | None) -> Subwords:
     return WholeWords() if method == "none" else SUBWORDS[method](file)
 
 

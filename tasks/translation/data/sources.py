@@ -50,6 +50,7 @@ class FairseqFolder(TranslationSource):
 
     def __post_init__(self) -> None:
         self.root = self.root.expanduser()
+        _check_languages(source_lang=self.source_lang, target_lang=self.target_lang)
 
     def binarized(self) -> Binarized:
         if not self.root.is_dir():
@@ -101,7 +102,11 @@ class ParallelText(TranslationSource):
     def __post_init__(self) -> None:
         self.root = self.root.expanduser()
         self.output = self.output and self.output.expanduser()
-        _check_shares(self.val_share, self.test_share)
+        held_out = self.valid is None and self.valid_every is None
+        _check_shares(
+            val_share=self.val_share if held_out else None, test_share=self.test_share if self.test is None else None
+        )
+        _check_languages(source_lang=self.source_lang, target_lang=self.target_lang)
         if self.source_lang == self.target_lang:
             raise UserError(
                 f"task.data.source.source_lang={self.source_lang} and target_lang are the same, but parts and "
@@ -143,8 +148,14 @@ class ParallelText(TranslationSource):
         kept = self.preparation.filter("the training part")
         trained = kept(self._read(self.train, words))
         if self.valid_every is not None:
+            number = 0
             for number, pair in enumerate(trained, start=1):
                 yield ("train" if number % self.valid_every else "valid"), pair
+            if number < self.valid_every:
+                raise UserError(
+                    f"task.data.source.valid_every={self.valid_every} holds out none of the {number} training pairs; "
+                    "lower it or give more text"
+                )
         elif self.valid is None or self.test is None:
             shares = (self.val_share if self.valid is None else 0.0, self.test_share if self.test is None else 0.0)
             yield from split(list(trained), *shares)
@@ -180,7 +191,8 @@ class GettextCatalogues(TranslationSource):
     def __post_init__(self) -> None:
         self.folder = self.folder and self.folder.expanduser()
         self.output = self.output and self.output.expanduser()
-        _check_shares(self.val_share, self.test_share)
+        _check_shares(val_share=self.val_share, test_share=self.test_share)
+        _check_languages(target_lang=self.target_lang)
 
     def binarized(self) -> Binarized:
         identity = _plain(self, without=("folder", "output", "preparation")) | {"packages": versions(self.packages)}
@@ -202,12 +214,19 @@ class GettextCatalogues(TranslationSource):
         return Binarized(folder, "en", self.target_lang, codec, folder.parent / "text")
 
 
-def _check_shares(val_share: float, test_share: float) -> None:
-    if not (0 < val_share < 1 and 0 < test_share < 1 and val_share + test_share < 1):
-        raise UserError(
-            f"task.data.source.val_share={val_share}, test_share={test_share}; allowed are shares above 0 that sum to "
-            "less than 1"
-        )
+def _check_shares(**shares: float | None) -> None:
+    """Of the parts that are held out; None: that one is not."""
+    held_out = {name: share for name, share in shares.items() if share is not None}
+    if any(share <= 0 for share in held_out.values()) or sum(held_out.values()) >= 1:
+        settings = ", ".join(f"{name}={share}" for name, share in held_out.items())
+        raise UserError(f"task.data.source.{settings}; allowed are shares above 0 that sum to less than 1")
+
+
+def _check_languages(**languages: str | None) -> None:
+    """Files are named by them; None: as the files are."""
+    for name, language in languages.items():
+        if language is not None and (not language or "/" in language):
+            raise UserError(f"task.data.source.{name}={language!r} cannot name a file; give a name such as de")
 
 
 def _plain(source: Any, *, without: Sequence[str]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A run's trained network as a checkpoint that fairseq's tools read.
 
-python -m tasks.translation.fairseq_plugin.convert runs/wmt14_en_de/0123456789ab/best/subnet.ckpt network.pt
+python -m tasks.translation.fairseq_plugin.convert runs/wmt14_en_de/0123456789ab network.pt
 """
 
 import argparse
@@ -11,27 +11,30 @@ from typing import Any
 
 import torch
 
+from shiftaddnas.cli.trained import trained_checkpoint
 from shiftaddnas.engine.checkpoint import load_checkpoint, network_state
 from shiftaddnas.engine.subnet_module import NETWORK
 from shiftaddnas.errors import UserError
+from shiftaddnas.files import opened_atomically
 from tasks.translation.fairseq_plugin.arguments import MODEL_NAME
 from tasks.translation.fairseq_plugin.files import network_data
 from tasks.translation.modules.settings import TransformerSettings
 
 
-def fairseq_checkpoint(checkpoint: Path) -> dict[str, Any]:
+def fairseq_checkpoint(run: Path) -> dict[str, Any]:
     """What fairseq's own checkpoint of the network would hold, without the state of a training.
 
     Args:
-        checkpoint: a run's subnet.ckpt, with the network's arch.yaml beside it.
+        run: a run folder, or a run's subnet.ckpt with the network's arch.yaml beside it.
 
     Raises:
         UserError: there is none, or it is of no network of a translation task.
     """
+    checkpoint = trained_checkpoint(run)
     content = load_checkpoint(checkpoint)
     config, state = content.get("config", {}), network_state(content, NETWORK)
     if not state or "space" not in config:
-        raise UserError(f"{checkpoint} holds no single network of a space; give a run's subnet.ckpt")
+        raise UserError(f"{checkpoint} holds no single network of a space; give a run folder, or its subnet.ckpt")
     arch = checkpoint.with_name("arch.yaml")
     if not arch.is_file():
         raise UserError(f"{checkpoint} has no arch.yaml beside it, which says what network it holds")
@@ -55,15 +58,17 @@ def fairseq_checkpoint(checkpoint: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="A run's trained network as a checkpoint of fairseq.")
-    parser.add_argument("checkpoint", type=Path, help="subnet.ckpt of a run")
+    parser.add_argument("run", type=Path, help="run folder, or its subnet.ckpt")
     parser.add_argument("output", type=Path, help="file to write")
     args = parser.parse_args()
     try:
-        content = fairseq_checkpoint(args.checkpoint)
+        content = fairseq_checkpoint(args.run)
+        with opened_atomically(args.output) as file:
+            torch.save(content, file)
     except UserError as error:
         sys.exit(f"error: {error}")
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(content, args.output)
+    except OSError as error:
+        sys.exit(f"error: {args.output} cannot be written: {error.strerror}; give the name of a file")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shiftaddnas.errors import UserError
+from shiftaddnas.ops.quantize import check_bits
 
 Positions = Literal["per_width", "truncated"]
 
@@ -23,7 +24,7 @@ class TransformerSettings:
             super-transformer's, which at half its width are all sines. The released checkpoints were trained so.
 
     Raises:
-        UserError: a probability is out of range, or `positions` is unknown.
+        UserError: a probability or `grad_bits` is out of range, or `positions` is unknown.
     """
 
     dropout: float = 0.3
@@ -37,5 +38,6 @@ class TransformerSettings:
         for name in ("dropout", "attention_dropout", "weight_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name}={getattr(self, name)} is no probability to drop; use 0 or more, below 1")
+        check_bits("task.transformer.grad_bits", self.grad_bits)
         if self.positions not in ("per_width", "truncated"):
             raise UserError(f"positions={self.positions} is unknown; it is per_width or truncated")
