@@ -1,6 +1,6 @@
 """`shiftaddnas <command>`, the same as `python -m shiftaddnas <command>`: every command of the framework."""
 
-import importlib
+import importlib.util
 import sys
 
 COMMANDS = {
@@ -31,7 +31,10 @@ def main() -> None:
         print(f"error: {command} is no command; there are: {', '.join(COMMANDS)}", file=sys.stderr)
         sys.exit(1)
     sys.argv[:2] = [f"shiftaddnas {command}"]
-    importlib.import_module(f"shiftaddnas.cli.{command}").main()
+    module = f"shiftaddnas.cli.{command}"
+    # No file has that name: who starts more processes like this one, as Lightning does, finds here what to run.
+    sys.modules["__main__"].__spec__ = importlib.util.find_spec(module)
+    importlib.import_module(module).main()
 
 
 if __name__ == "__main__":

@@ -125,6 +125,8 @@ def test_an_arch_is_drawn_and_written_in_all_notations(tmp_path: Path, capsys: p
         (("run=nowhere",), "nowhere is not a run folder"),
         (("arch=nothing",), "arch=nothing is neither a file"),
         (("arch=digits_mixed", f"output={__file__}"), "is a file; name a folder"),
+        (("arch=digits_mixed", f"output={__file__}/drawn"), "cannot be written"),
+        (("arch=digits_mixed", "space=transformer_v1"), "space=transformer_v1 is not a space of images"),
     ],
 )
 def test_mistakes_are_explained(overrides: tuple[str, ...], says: str) -> None:

@@ -99,6 +99,7 @@ MISTAKES = {
     "a checkpoint alone": (["run=alone.ckpt"], "alone.ckpt has no arch.yaml beside it"),
     "a supernet's checkpoint": (["run=both/supernet.ckpt"], "holds no single network"),
     "output is a folder": (["run=network/subnet.ckpt", "output=empty"], "output=empty is a folder"),
+    "output in a file": (["run=network/subnet.ckpt", "output=alone.ckpt/a"], "output=alone.ckpt/a cannot be written"),
     "another arch's weights": (["run=network/subnet.ckpt"], "holds another network than is asked for"),
 }
 

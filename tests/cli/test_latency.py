@@ -19,6 +19,7 @@ from shiftaddnas.cli import latency
 from shiftaddnas.errors import UserError
 from shiftaddnas.hardware.latency_table import computations, read_table
 from shiftaddnas.latency import PredictorFile, features_of, load_predictor
+from shiftaddnas.spaces import read_choices
 from tasks.image_classification.layers import ImageWorkload
 
 SMALL = (
@@ -36,6 +37,7 @@ COMMANDS = [
     for block in re.findall(r"```bash\n(.*?)```", GUIDE, re.DOTALL)
     for line in block.splitlines()
 ]
+BEST = Path("best") / "arch.yaml"
 SEARCH = ("search", "debug=fast", "search.max_energy_mj=null")
 
 
@@ -101,8 +103,11 @@ def test_a_killed_measurement_goes_on_and_ends_in_a_predictor(tmp_path: Path) ->
 
     hardware = ("hardware=latency_predictor", f"hardware.path={output}")
     succeeded(run(*SEARCH, *hardware, "search.max_latency_ms=1000", folder=tmp_path))
-    winner = json.loads((only_run(tmp_path) / "results.json").read_text())["winner"]
-    assert winner["costs"] == {"latency_ms": pytest.approx(winner["costs"]["latency_ms"])}
+    found = only_run(tmp_path)
+    space = built("space", "space=digits")
+    predicted = content.predictor(features_of(content.features, space, "")(space.arch(read_choices(found / BEST))))
+    winner = json.loads((found / "results.json").read_text())["winner"]
+    assert winner["costs"] == {"latency_ms": pytest.approx(max(0.0, predicted))}
     other = failed_in_one_line(run("price", *hardware, "space=hytra_hybrid", folder=tmp_path))
     assert "predicts archs of space digits, not of hytra_hybrid" in other
 
@@ -131,6 +136,7 @@ MISTAKES = {
     "too few networks": (("num_archs=5",), "num_archs=5 and predictor.held_out=0.25 leave 4 archs"),
     "too many networks": (("num_archs=6000",), "num_archs=6000 is more than the 5328 archs of space digits"),
     "another suffix": (("output=latency.csv",), "output=latency.csv is not allowed; name a file that ends in .pt"),
+    "output that cannot be made": (("output=/proc/latency/digits.pt",), "output=/proc/latency/digits.pt cannot be"),
     "unknown features": (("predictor.features=hat",), "predictor.features=hat: there are no features hat"),
     "unknown law": (("law=uniform",), "law=uniform"),
     "no rounds": (("protocol.num_rounds=0",), "protocol.num_rounds=0 is not allowed; give at least 1"),

@@ -129,6 +129,10 @@ MISTAKES = {
     "no such arch": ("arch=none", "arch=none is neither a file"),
     "both": ("arch=digits_mixed model=torch.nn.ReLU input=[1]", "price one of them at a time"),
     "output that is a file": (f"output={__file__}", "is a file"),
+    "output in a file": (f"output={__file__}/prices", "prices cannot be written (Not a directory)"),
+    "output that cannot be made": ("output=/proc/prices", "output=/proc/prices cannot be written"),
+    "space of another task": ("space=transformer_v1", "space=transformer_v1 is not a space of images"),
+    "task of another space": ("task=gettext_en_de space=digits", "space=digits is not a space of transformers"),
 }
 
 

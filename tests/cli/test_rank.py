@@ -186,6 +186,16 @@ def test_a_finished_study_is_printed_again_and_can_be_asked_more(whole: Path, tm
     assert found["standalone"]["mean"] == pytest.approx(sum(quality) / 4)
 
 
+def test_a_mistake_takes_nothing_from_a_finished_study(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    folder = study_folder(tmp_path)
+    names = (*MADE, "results.json", "report.html")
+    before = {name: (folder / name).read_bytes() for name in names}
+    for mistake in (("statistics.best=[20]", "num_archs=4"), ("quality=tset",), ("num_archs=6000",)):
+        failed_in_one_line(run_forked("shiftaddnas", *STUDY, *mistake, folder=tmp_path))
+        assert {name: (folder / name).read_bytes() for name in names} == before
+
+
 MISTAKES = {
     "no supernet": (("supernets=none/*",), ["supernets=none/*: there is nothing of this name"]),
     "fewer archs than the best": (("statistics.best=[20]",), ["num_archs=5 is fewer than statistics.best=[20]"]),
@@ -216,6 +226,8 @@ def test_a_mistake_is_named_in_one_line_and_nothing_left_behind(mistake: str, su
 
 def test_a_table_is_compared(tmp_path: Path) -> None:
     (tmp_path / "scores.csv").write_text("arch,a,b\nx,1,2\ny,2,1\nz,3,3\n")
+    refused = failed_in_one_line(shiftaddnas("rank", "table=scores.csv", "output=scores.csv/out", folder=tmp_path))
+    assert "output=scores.csv/out cannot be written" in refused
     printed = succeeded(shiftaddnas("rank", "table=scores.csv", "output=out", folder=tmp_path))
     assert re.search(r"a +b +all +3 +0\.333 \[", printed), printed
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"ranking.csv", "results.json", "scatter_a_b.png"}

@@ -52,6 +52,13 @@ def test_sorting_puts_strangers_behind(tmp_path: Path) -> None:
     assert path.stat().st_mtime_ns == written
 
 
+def test_a_damaged_byte_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b"id,score\na,1\nb,\xff2\nc,3\n")
+    with pytest.raises(UserError, match=r"rows\.csv, line 3, is not of this study"):
+        RowFile(path, ("id",))
+
+
 @pytest.mark.parametrize("content", ["name,score\na,1\n", "id,score\na,1\nb\n", "id,score\na,1,2\n"])
 def test_something_else_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "rows.csv"

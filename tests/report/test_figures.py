@@ -6,7 +6,8 @@ import pytest
 from matplotlib import colors
 
 from shiftaddnas.report import palette, write_figures
-from shiftaddnas.report.figures import axis_titles, is_wide, operation_shares
+from shiftaddnas.report.charts import charts
+from shiftaddnas.report.figures import OTHER_COSTS, axis_titles, is_wide, operation_shares
 from shiftaddnas.report.search_run import SearchRun
 
 
@@ -25,6 +26,28 @@ def test_figures_show_their_marks(search_folder):
     for color in palette.OPERATIONS.values():
         assert share_of(operations, color) > 0.01
     assert plt.get_fignums() == []
+
+
+def test_a_front_over_several_costs_is_outlined_in_the_first(search_folder, search_results):
+    write_figures(search_folder)
+    before = plt.imread(search_folder.figures / "pareto.png")
+    outline = SearchRun.read(search_folder).front
+    search_results["objectives"] = ["energy_mj", "num_params", "latency_ms"]
+    search_folder.results.write_text(json.dumps(search_results))
+    run = SearchRun.read(search_folder)
+    assert run.outline == outline
+    assert len(run.front) > len(outline)
+    write_figures(search_folder)
+    marked = share_of(plt.imread(search_folder.figures / "pareto.png"), palette.FRONT) - share_of(before, palette.FRONT)
+    assert marked > 0.0001
+    (chart,) = (html for heading, html in charts(run) if heading == "Scores and costs")
+    assert OTHER_COSTS in chart
+    assert (
+        OTHER_COSTS
+        not in dict(charts(SearchRun(run.folder, {**run.results, "objectives": ["energy_mj"]}, run.records)))[
+            "Scores and costs"
+        ]
+    )
 
 
 def test_axes_have_units(search_folder):

@@ -9,18 +9,18 @@ from shiftaddnas.report.pareto import front_of
 from shiftaddnas.search import Record
 
 
-def beaten(record, others):
+def beaten(record, others, names=("energy_mj",)):
     """By the definition of dominance, one pair at a time."""
-    mine = (-record["score"], record["costs"]["energy_mj"])
+    mine = (-record["score"], *(record["costs"][name] for name in names))
     for other in others:
-        theirs = (-other["score"], other["costs"]["energy_mj"])
-        if theirs != mine and theirs[0] <= mine[0] and theirs[1] <= mine[1]:
+        theirs = (-other["score"], *(other["costs"][name] for name in names))
+        if theirs != mine and all(their <= my for their, my in zip(theirs, mine, strict=True)):
             return True
     return False
 
 
 def test_csv_holds_the_front_cheapest_first(search_folder, search_records):
-    front = write_pareto(search_folder, objective="energy_mj", maximize=True)
+    front = write_pareto(search_folder, objectives=["energy_mj"], maximize=True)
     scored = [record for record in search_records if record["status"] == "ok"]
     expected = sorted(
         (record for record in scored if not beaten(record, scored)), key=lambda record: record["costs"]["energy_mj"]
@@ -35,11 +35,22 @@ def test_csv_holds_the_front_cheapest_first(search_folder, search_records):
     assert [float(row["score"]) for row in rows] == [record["score"] for record in expected]
 
 
+def test_a_front_over_several_costs(search_folder, search_records):
+    names = ["energy_mj", "num_params", "latency_ms"]
+    scored = [record for record in search_records if record["status"] == "ok"]
+    expected = {record["arch_id"] for record in scored if not beaten(record, scored, names)}
+    alone = {record["arch_id"] for record in write_pareto(search_folder, objectives=names[:1], maximize=True)}
+    front = write_pareto(search_folder, objectives=names, maximize=True)
+    assert alone < expected == {record["arch_id"] for record in front}
+    energies = [record["costs"]["energy_mj"] for record in front]
+    assert energies == sorted(energies)
+
+
 def test_a_torn_last_line_is_left_out(search_folder):
-    whole = write_pareto(search_folder, objective="energy_mj", maximize=True)
+    whole = write_pareto(search_folder, objectives=["energy_mj"], maximize=True)
     with search_folder.search_log.open("a") as file:
         file.write('{"index": 120, "arch_id": "ff')
-    assert write_pareto(search_folder, objective="energy_mj", maximize=True) == whole
+    assert write_pareto(search_folder, objectives=["energy_mj"], maximize=True) == whole
 
 
 @pytest.mark.parametrize(("maximize", "front"), [(True, ["b", "c"]), (False, ["a", "b"])])
@@ -49,12 +60,12 @@ def test_direction_of_the_score(maximize, front):
         Record(index, name, {}, name, 0, "random", "ok", score, {}, {"energy_mj": energy}, None)
         for index, (name, (score, energy)) in enumerate(points.items())
     ]
-    found = front_of(records, objective="energy_mj", maximize=maximize)
+    found = front_of(records, objectives=["energy_mj"], maximize=maximize)
     assert {record.arch_id for record in found} == set(front)
     assert [record.costs["energy_mj"] for record in found] == sorted(record.costs["energy_mj"] for record in found)
 
 
 def test_front_is_plain_data(search_folder):
-    front = write_pareto(search_folder, objective="energy_mj", maximize=True)
+    front = write_pareto(search_folder, objectives=["energy_mj"], maximize=True)
     assert set(front[0]) == {field.name for field in dataclasses.fields(Record)}
     json.dumps(front)

@@ -6,7 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from rich.console import Console
 
+from composed import compose
+from shiftaddnas.cli.app import plain_config
+from shiftaddnas.cli.components import Components
 from shiftaddnas.errors import UserError
 from shiftaddnas.search import (
     Feasibility,
@@ -118,3 +122,21 @@ def test_it_finds_a_better_front_than_random_search() -> None:
 def test_wrong_settings_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         Nsga2Searcher(TINY, feasible(TINY), np.random.default_rng(0), **(SMALL | change))
+
+
+@pytest.mark.parametrize(
+    ("settings", "objectives"),
+    [
+        ((), ("energy_mj",)),
+        (("search=nsga2",), ("energy_mj",)),
+        (("search=nsga2", "search.objectives=[num_params,latency_ms]"), ("num_params", "latency_ms")),
+        (
+            ("search=nsga2", "search.objectives=[num_params,latency_ms]", "objective=latency_ms"),
+            ("latency_ms", "num_params"),
+        ),
+        (("search=nsga2", "search.objectives=[num_params]", "objective=energy_mj"), ("energy_mj", "num_params")),
+        (("search=nsga2", "search.objectives=[weight]"), ("energy_mj",)),
+    ],
+)
+def test_the_front_is_over_what_is_searched(settings: tuple[str, ...], objectives: tuple[str, ...]) -> None:
+    assert Components(plain_config(compose("search", *settings)), Console()).objectives == objectives

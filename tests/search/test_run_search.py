@@ -18,6 +18,7 @@ from shiftaddnas.search import (
     Result,
     Searcher,
     SearchLog,
+    follow_search,
     read_records,
     run_search,
 )
@@ -110,6 +111,27 @@ def test_a_killed_search_ends_as_the_uninterrupted_one(tmp_path: Path) -> None:
         assert path.read_bytes() == content
         assert resumed == seen == records
         assert len(evaluator.asked) == len(records) - content[:cut].count(b"\n")
+
+
+def test_another_process_follows_a_search_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, path = tmp_path / "whole.jsonl", tmp_path / "search.jsonl"
+    leading, following = evolution(), evolution()
+    records = search(whole, leading)
+    content = whole.read_bytes()
+    steps = [content[:cut] for cut in (0, 100, len(content) // 2, len(content) - 1, len(content))]
+    waiting = iter(steps)
+    monkeypatch.setattr("time.sleep", lambda _: path.write_bytes(next(waiting)))
+    assert follow_search(following, path, maximize=True) == records
+    assert following.state_dict() == leading.state_dict()
+    assert not list(waiting)
+    assert path.read_bytes() == content
+
+
+def test_only_the_same_search_is_followed(tmp_path: Path) -> None:
+    path = tmp_path / "search.jsonl"
+    search(path)
+    with pytest.raises(UserError, match="of another configuration"):
+        follow_search(evolution(seed=1), path, maximize=True)
 
 
 def test_torn_bytes_of_a_lost_page_are_dropped(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from composed import built
 from shiftaddnas.errors import UserError
-from shiftaddnas.hardware import Metric
+from shiftaddnas.hardware import BoundCost, Metric, OpEnergy
 from shiftaddnas.search import (
     EvolutionSearcher,
     Feasibility,
@@ -28,10 +29,12 @@ from shiftaddnas.search.draws import Draws
 from shiftaddnas.spaces import Arch
 from shiftaddnas.testing.searcher import CodeSum, MakeSearcher, check_searcher
 from shiftaddnas.testing.tiny_space import TinySpace
+from tasks.image_classification.layers import ImageWorkload
 
 CONF = Path(__file__).parents[2] / "conf"
 TINY = TinySpace()
 LARGE = TinySpace(tuple((8,) * num for num in (8, 10, 12)))
+LANES = dict.fromkeys(("mult", "add", "shift"), 64)
 CODE_SUM = Metric("code_sum", "", additive=False)
 SMALL: dict[str, Any] = {
     "population": 8, "num_generations": 3, "num_parents": 3, "num_mutations": 3, "num_crossovers": 3,
@@ -71,6 +74,40 @@ def test_how_many_are_asked_for_at_a_time_changes_nothing(name: str) -> None:
         for chunk in (1, 3, 99)
     ]
     assert runs[0] == runs[1] == runs[2]
+
+
+@pytest.mark.parametrize("side", ["max", "min"])
+def test_limits_that_random_archs_miss_are_searched_from_the_end(side: str) -> None:
+    cost = OpEnergy("chip", {"mult": 3.7, "add": 0.9, "shift": 0.13}, lanes=LANES, clock_mhz=250).bind(LARGE, 16)
+    distribution = cost.distribution("energy_mj")
+    assert distribution is not None
+    limit = distribution.values[40 if side == "max" else -40]
+    limits = Limits.from_settings({f"{side}_energy_mj": float(limit)}, cost, LARGE.name)
+    ways = [RandomSearcher(LARGE, Feasibility(cost, limits), np.random.default_rng(4), num_archs=20) for _ in range(2)]
+    found, again = (searcher.ask(99) for searcher in ways)
+    assert found == again
+    assert len({proposal.arch for proposal in found}) == 20
+    kept = [limits.limits[0].allows(cost(proposal.arch).values["energy_mj"]) for proposal in found]
+    assert all(kept)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_tight_limit_on_the_papers_space_is_searched(seed: int, tight: tuple[Any, BoundCost, Limits]) -> None:
+    space, cost, limits = tight
+    searcher = EvolutionSearcher(space, Feasibility(cost, limits), np.random.default_rng(seed), population=50)
+    found = [proposal.arch for proposal in searcher.ask(99)]
+    assert len(set(found)) == 50
+    assert all(limits.limits[0].allows(cost(arch).values["energy_mj"]) for arch in found)
+
+
+@pytest.fixture(scope="module")
+def tight() -> tuple[Any, BoundCost, Limits]:
+    """A limit that keeps 1,535 of 198,955,008 archs."""
+    space = built("space", "space=hytra_hybrid")
+    cost = built("hardware", "hardware=eyeriss_fair").bind(space, ImageWorkload(224, 3, 1000))
+    limits = Limits.from_settings({"max_energy_mj": "72%"}, cost, space.name)
+    assert "leaves 1,535 of 198,955,008 archs" in limits.notes[0]
+    return space, cost, limits
 
 
 @pytest.mark.parametrize("name", SEARCHERS)

@@ -136,6 +136,7 @@ PRODUCTS = {
     "einsum": lambda _, a, b: torch.einsum("bnc,bcm->bnm", a, b),
     "bmm": lambda _, a, b: torch.bmm(a, b),
     "baddbmm": lambda _, a, b: torch.baddbmm(torch.zeros(()), a, b),
+    "addbmm": lambda _, a, b: torch.addbmm(torch.zeros(()), a, b),
     "in inference mode": torch.inference_mode()(lambda _, a, b: torch.matmul(a, b)),
 }
 
@@ -152,6 +153,12 @@ WEIGHTED = {
     "one weight for a batch": (lambda self, x: self.w @ x, (5, 4), (2, 4, 3), {"N": 6, "C": 4, "M": 5}),
     "a weight for each": (
         lambda self, x: torch.bmm(x, self.w),
+        (2, 4, 5),
+        (2, 3, 4),
+        {"N": 3, "C": 4, "M": 5, "repeat": 2},
+    ),
+    "a weight for each, added up": (
+        lambda self, x: torch.addbmm(torch.zeros(3, 5), x, self.w),
         (2, 4, 5),
         (2, 3, 4),
         {"N": 3, "C": 4, "M": 5, "repeat": 2},
@@ -246,6 +253,20 @@ def test_a_layer_without_a_description_is_said() -> None:
     trace = trace_layers(nn.Conv3d(2, 3, 3), torch.randn(1, 2, 4, 4, 4))
     assert not trace.layers
     assert trace.notes[0] == "Conv3d: a convolution over 3 axes is not priced"
+
+
+@pytest.mark.parametrize(
+    ("operation", "function"),
+    [
+        ("_cdist_forward", lambda _, x: torch.cdist(x, x)),
+        ("_euclidean_dist", lambda _, x: torch.cdist(x.repeat(1, 20, 1), x)),
+        ("conv_tbc", lambda _, x: torch.conv_tbc(x, torch.zeros(2, 3, 4), torch.zeros(4))),
+    ],
+)
+def test_an_operation_without_a_description_is_said(operation: str, function: Any) -> None:
+    trace = trace_layers(Computes(function), torch.randn(2, 5, 3))
+    assert not trace.layers
+    assert trace.notes == (f"Computes: aten.{operation} is not priced",)
 
 
 def test_parameters_without_a_layer_are_said() -> None:

@@ -15,7 +15,7 @@ from shiftaddnas.cli.build import build
 from shiftaddnas.cli.model import load_weights, name_and_settings, traced_costs
 from shiftaddnas.cli.teacher import distillation
 from shiftaddnas.engine import Distillation, OperatorSchedule, Optimization, PathSampler, SandwichPaths, Task
-from shiftaddnas.engine.checkpoint import load_checkpoint, network_state
+from shiftaddnas.engine.checkpoint import check_symbols, load_checkpoint, network_state
 from shiftaddnas.errors import UserError
 from shiftaddnas.hardware import Arithmetic, BoundCost, CostError, HardwareCost
 from shiftaddnas.sharing import WeightSharing
@@ -91,12 +91,25 @@ class Components:
 
     @property
     def objective(self) -> str:
-        """The cost that a front is drawn over: the one that is set, or the first that the hardware names."""
+        """The cost that pictures show the score over: the one that is set, the first that the search minimises, or the
+        first that the hardware names.
+        """
         names = [metric.name for metric in self.hardware.metrics]
         objective: str | None = self.config.get("objective")
         if objective is not None and objective not in names:
             raise UserError(f"objective={objective} is no metric of the hardware; its metrics: {', '.join(names)}")
-        return objective or names[0]
+        return objective or next(iter(self._searched_costs), names[0])
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """The costs of the front, beside the score: `objective`, then what else the search minimises."""
+        return tuple(dict.fromkeys((self.objective, *self._searched_costs)))
+
+    @property
+    def _searched_costs(self) -> list[str]:
+        """What the search says that it minimises, as far as the hardware has it; the searcher refuses the rest."""
+        names = [metric.name for metric in self.hardware.metrics]
+        return [name for name in self.config.get("search", {}).get("objectives") or () if name in names]
 
     @property
     def score_name(self) -> str:
@@ -185,15 +198,17 @@ class Components:
             return self.task.supernet(self.space, self.sharing)
 
     def load_supernet(self, path: Path) -> Supernet:
-        """The supernet of a checkpoint, which must be of this task, space and sharing."""
+        """The supernet of a checkpoint, which must be of this task, space and sharing, as far as they matter for it."""
         checkpoint = load_checkpoint(path)
         state = network_state(checkpoint, "supernet")
         if not state:
             raise UserError(f"checkpoint {path} holds no supernet; make one with train.py, without arch=")
+        free = self.task.free_settings()
         for key in NETWORK_KEYS:
-            differs = difference(checkpoint.get("config", {}).get(key), self.config[key], key)
+            differs = difference(checkpoint.get("config", {}).get(key), self.config[key], key, free)
             if differs:
                 raise UserError(f"checkpoint {path} was made with other settings: {differs}")
+        check_symbols(checkpoint, self.task, path)
         supernet = self.supernet()
         supernet.load_weights(state, str(path))
         return supernet
@@ -209,11 +224,13 @@ class Components:
             yield
 
 
-def difference(before: Any, now: Any, name: str) -> str | None:
-    """The first setting in which two configs differ, in words; None where they are equal."""
+def difference(before: Any, now: Any, name: str, free: Collection[str] = ()) -> str | None:
+    """The first setting in which two configs differ, in words; None where all but the free ones are equal."""
+    if name in free:
+        return None
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for key in sorted({*before, *now}):
-            differs = difference(before.get(key), now.get(key), f"{name}.{key}")
+            differs = difference(before.get(key), now.get(key), f"{name}.{key}", free)
             if differs:
                 return differs
         return None

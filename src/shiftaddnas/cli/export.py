@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from shiftaddnas.cli.app import plain_config, start
+from shiftaddnas.cli.output import output_file
 from shiftaddnas.errors import UserError
 
 if TYPE_CHECKING:  # torch is imported when a job runs, so that --help answers at once
@@ -30,14 +31,13 @@ def run(config: DictConfig) -> None:
         raise UserError(f"format={kind} is unknown; it is {', '.join(SUFFIXES)}")
     if settings["run"] is None:
         raise UserError("run= is missing; give a run folder such as runs/digits/0123456789ab, or a checkpoint")
-    if settings["output"] is not None and Path(settings["output"]).is_dir():
-        raise UserError(f"output={settings['output']} is a folder; name the file to write")
+    output = None if settings["output"] is None else output_file(Path(settings["output"]))
     from shiftaddnas.cli.trained import load_trained
 
     trained = load_trained(Path(settings["run"]), settings["weights"])
     if trained.task.no_export:
         raise UserError(f"run={settings['run']}: {trained.task.no_export}")
-    output = Path(settings["output"] or trained.checkpoint.with_suffix(SUFFIXES[kind]))
+    output = output or output_file(trained.checkpoint.with_suffix(SUFFIXES[kind]))
     _print_table(trained, _exported(trained, kind, output), output)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from shiftaddnas.cli.app import plain_config, start
+from shiftaddnas.cli.output import output_file
 from shiftaddnas.errors import UserError
 
 if TYPE_CHECKING:  # torch and Lightning are imported when a job runs, so that --help answers at once
@@ -60,9 +61,9 @@ def run(config: DictConfig) -> float:
 
 def _output(setting: str) -> Path:
     output = Path(setting)
-    if output.suffix != ".pt" or output.is_dir():
+    if output.suffix != ".pt":
         raise UserError(f"output={setting} is not allowed; name a file that ends in .pt")
-    return output
+    return output_file(output)
 
 
 def _measured(

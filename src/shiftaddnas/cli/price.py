@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from shiftaddnas.cli.app import plain_config, start
+from shiftaddnas.cli.output import output_folder
 from shiftaddnas.errors import UserError
 
 if TYPE_CHECKING:  # torch and Lightning are imported when a job runs, so that --help answers at once
@@ -33,9 +34,7 @@ def run(config: DictConfig) -> float | None:
     from shiftaddnas.hardware import CostError
 
     settings = plain_config(config)
-    output = None if settings["output"] is None else Path(settings["output"])
-    if output is not None and output.is_file():
-        raise UserError(f"output={output} is a file; name a folder")
+    output = None if settings["output"] is None else output_folder(settings["output"])
     if settings["arch"] is not None and settings["model"] is not None:
         raise UserError("arch= and model= are both given; price one of them at a time")
     if (settings["model"] is None) != (settings["input"] is None):
@@ -57,9 +56,10 @@ def run(config: DictConfig) -> float | None:
 
 def _arch(settings: Mapping[str, Any], hardware: "HardwareCost") -> "Breakdown":
     from shiftaddnas.cli.archs import find_arch
+    from shiftaddnas.cli.workload import space_and_workload
     from shiftaddnas.report.cost_breakdown import Breakdown
 
-    space, workload = _space(settings)
+    space, workload = space_and_workload(settings)
     arch = find_arch(settings["arch"], space)
     for text in space.notations(arch):
         _console().print(text, soft_wrap=True, markup=False, highlight=False)
@@ -147,14 +147,6 @@ def _inputs(shapes: Any, dtype: str) -> "list[Tensor]":
     raise UserError(f"input_dtype={dtype} is unknown; it is float32 or int64")
 
 
-def _space(settings: Mapping[str, Any]) -> "tuple[Space[Any, Any], Any]":
-    """The space, and the workload that the task has for it."""
-    from shiftaddnas.cli.build import build
-
-    space: Space[Any, Any] = build(settings["space"], "space")
-    return space, build(settings["task"], "task").workload()
-
-
 def _print_network(breakdown: "Breakdown", output: Path | None) -> float:
     from shiftaddnas.report.cost_breakdown import print_breakdown, write_csv
     from shiftaddnas.report.cost_figures import write_breakdown_figure
@@ -168,10 +160,11 @@ def _print_network(breakdown: "Breakdown", output: Path | None) -> float:
 
 
 def _print_space(settings: Mapping[str, Any], hardware: "HardwareCost", output: Path | None) -> None:
+    from shiftaddnas.cli.workload import space_and_workload
     from shiftaddnas.report.cost_figures import write_distribution_figure
     from shiftaddnas.report.space_costs import SpaceCosts, print_space, write_space_csv
 
-    space, workload = _space(settings)
+    space, workload = space_and_workload(settings)
     bound = hardware.bind(space, workload)
     objective = hardware.metrics[0].name
     prices = bound.by_term(objective)

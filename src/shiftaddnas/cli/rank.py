@@ -2,6 +2,8 @@
 
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,27 +43,42 @@ def run(config: DictConfig) -> None:
     supernets = find_supernets([names] if isinstance(names, str) else names)
     asked = {name: settings[name] for name in ("num_archs", "quality", "statistics")}
     asked["supernets"] = {supernet.digest: str(supernet.path) for supernet in supernets}
-    _reopen(settings, asked)
-    with open_session(config, partial(_prepare, supernets=supernets)) as (session, state):
+    with (
+        _reopened(settings, asked),
+        open_session(config, partial(_prepare, supernets=supernets)) as (session, state),
+    ):
         if state != "finished":
             _measure(session, supernets, asked)
         print_study(session.folder, session.console)
 
 
-def _reopen(settings: dict[str, Any], asked: dict[str, Any]) -> None:
-    """Of a finished study, take away the results if more is asked of it now; its measurements stay."""
+@contextmanager
+def _reopened(settings: dict[str, Any], asked: dict[str, Any]) -> Iterator[None]:
+    """Of a finished study, take away the results if more is asked of it now; its measurements stay.
+
+    The results come back where what is asked is a mistake.
+    """
     import json
 
     from hydra.core.hydra_config import HydraConfig
 
+    from shiftaddnas.files import write_atomically
     from shiftaddnas.tracking import RunFolder, config_hash
 
     folder = RunFolder(Path(HydraConfig.get().runtime.output_dir))
-    if not folder.results.is_file() or not folder.manifest.is_file():
-        return
-    is_ours = folder.read_manifest()["config_hash"] == config_hash(settings)
-    if is_ours and json.loads(folder.results.read_text())["asked"] != asked:
-        folder.results.unlink()
+    before = None
+    if folder.results.is_file() and folder.manifest.is_file():
+        is_ours = folder.read_manifest()["config_hash"] == config_hash(settings)
+        content = folder.results.read_bytes()
+        if is_ours and json.loads(content)["asked"] != asked:
+            before = content
+            folder.results.unlink()
+    try:
+        yield
+    except UserError:
+        if before is not None:
+            write_atomically(folder.results, before)
+        raise
 
 
 def _prepare(session: "Session", supernets: "list[SupernetFile]") -> None:

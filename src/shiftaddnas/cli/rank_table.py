@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from shiftaddnas.cli.app import plain_config
-from shiftaddnas.errors import UserError
+from shiftaddnas.cli.output import output_folder
 
 if TYPE_CHECKING:
     from shiftaddnas.ranking import Comparison, ScoreTable
@@ -22,9 +22,7 @@ def run(config: DictConfig) -> None:
     from shiftaddnas.tracking import child_generator
 
     settings = plain_config(config)
-    output = None if settings["output"] is None else Path(settings["output"])
-    if output is not None and output.exists() and not output.is_dir():
-        raise UserError(f"output={output} is a file; give a folder")
+    output = None if settings["output"] is None else output_folder(settings["output"])
     table = read_table(Path(settings["table"]).expanduser(), settings["columns"], settings["within"])
     statistics = build(settings["statistics"], "statistics")
     rng = child_generator(settings["seed"], "rank", "table")

@@ -1,5 +1,6 @@
 """`python search.py`: train a supernet, search it, retrain the winner, and test it beside two baselines."""
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +23,19 @@ def run(config: DictConfig) -> float | None:
     """One search, from config to results.json; the winner's score, for sweepers that optimise it."""
     from shiftaddnas.cli.session import open_session
     from shiftaddnas.cli.training import prepare_training
+    from shiftaddnas.errors import UserError
     from shiftaddnas.report import print_summary
     from shiftaddnas.tracking.rank import is_main_process
 
-    with open_session(config, prepare_training) as (session, state):
+    def prepare(session: "Session") -> None:
+        prepare_training(session)
+        if session.config["trainer"]["limit_val_batches"] == 0:
+            raise UserError(
+                "trainer.limit_val_batches=0 leaves no batch to score archs with; give at least 1, or 1.0 for all"
+            )
+        _retrain_command(session)  # whatever is wrong with it is found before anything is trained
+
+    with open_session(config, prepare) as (session, state):
         if state != "finished":
             searcher = _searcher(session)
             supernet, records = _searched_supernet(session, searcher)
@@ -54,13 +64,16 @@ def _searcher(session: "Session") -> "Searcher":
 def _searched_supernet(session: "Session", searcher: "Searcher") -> "tuple[Supernet, list[Record]]":
     """The supernet with its records: loaded where it is trained already, else trained and searched in one go."""
     from shiftaddnas.cli.training import fit_supernet
-    from shiftaddnas.search import read_records
+    from shiftaddnas.search import follow_search, read_records
     from shiftaddnas.search.callback import SearchCallback
+    from shiftaddnas.tracking.rank import is_main_process
 
     given = session.config["ckpt"]
     path = Path(given) if given is not None else session.folder.supernet
     if given is not None or path.is_file():
         supernet = session.load_supernet(path)
+        if not is_main_process():
+            return supernet, follow_search(searcher, session.folder.search_log, session.task.maximize)
         return supernet, _search(session, searcher, supernet)
     supernet = session.supernet()
     callback = SearchCallback(lambda _: _search(session, searcher, supernet))
@@ -71,10 +84,15 @@ def _searched_supernet(session: "Session", searcher: "Searcher") -> "tuple[Super
 
 
 def _search(session: "Session", searcher: "Searcher", supernet: "Supernet") -> "list[Record]":
+    import torch
+
     from shiftaddnas.cli.progress import SearchProgress
     from shiftaddnas.engine import SupernetEvaluator
     from shiftaddnas.search import SearchLog, run_search
 
+    # Scored alike, whether it was trained just now in the trainer's precision or was read from its file.
+    if next(supernet.parameters()).dtype != torch.float32:
+        supernet = copy.deepcopy(supernet).float()
     data: Any = session.task.datamodule()
     limit = session.config["trainer"]["limit_val_batches"]
     evaluator = SupernetEvaluator(supernet, session.task, data, score=session.score_name, limit_val_batches=limit)
@@ -105,7 +123,7 @@ def _finish(session: "Session", searcher: "Searcher", supernet: "Supernet", reco
     winner = space.arch({name: as_choice(value) for name, value in record.arch.items()})
     if is_main_process():
         write_arch(winner, folder.best_arch)
-        front = write_pareto(folder, objective=session.objective, maximize=session.task.maximize)
+        front = write_pareto(folder, objectives=session.objectives, maximize=session.task.maximize)
         session.wandb.log_candidates([asdict(one) for one in records])
         session.wandb.log_pareto(front, objective=session.objective)
 
@@ -126,6 +144,7 @@ def _finish(session: "Session", searcher: "Searcher", supernet: "Supernet", reco
                 "final": list(session.task.final_metrics),
             },
             "objective": session.objective,
+            "objectives": list(session.objectives),
             "score": session.score_name,
             "limits": str(searcher.feasible.limits),
             "searcher": searcher.state_dict(),
@@ -183,3 +202,7 @@ def _retrain_command(session: "Session") -> str:
     trainer = session.config["trainer"] | {"max_epochs": session.config["retrain"]["max_epochs"]}
     settings = {**session.config, "trainer": trainer}
     return train_command(settings, HydraConfig.get().runtime.choices, str(session.folder.best_arch))
+
+
+if __name__ == "__main__":  # how Lightning starts the other processes of `shiftaddnas search`
+    main()

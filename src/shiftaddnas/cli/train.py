@@ -104,3 +104,7 @@ def _train_model(session: "Session") -> None:
             "checkpoint": session.folder.subnet.name,
         }
     )
+
+
+if __name__ == "__main__":  # how Lightning starts the other processes of `shiftaddnas train`
+    main()

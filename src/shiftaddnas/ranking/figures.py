@@ -42,7 +42,7 @@ class Scatter:
 
     @property
     def file_name(self) -> str:
-        return re.sub(r"[^\w.=-]+", "_", f"scatter {self.title.partition(':')[0]}") + ".png"
+        return re.sub(r"[^\w.=-]+", "_", f"scatter {self.title.rpartition(': ')[0]}") + ".png"
 
 
 def write_scatter(folder: Path, scatter: Scatter) -> Path:

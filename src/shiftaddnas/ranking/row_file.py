@@ -35,14 +35,20 @@ class RowFile:
         whole = content[: content.rfind(b"\n") + 1]
         if whole != content:  # a process was killed while it wrote the rest
             os.truncate(path, len(whole))
-        reader = csv.DictReader(io.StringIO(whole.decode()))
+        try:
+            text = whole.decode()
+        except UnicodeDecodeError as error:
+            number = whole.count(b"\n", 0, error.start) + 1
+            raise self._strange(number) from None
+        reader = csv.DictReader(io.StringIO(text))
         self._columns = list(reader.fieldnames or ())
         for row in reader:
             if not set(key) <= set(row) or None in row or None in row.values():
-                raise UserError(
-                    f"{path}, line {reader.line_num}, is not of this study; remove it, or start over with fresh=true"
-                )
+                raise self._strange(reader.line_num)
             self.rows[self._key_of(row)] = row
+
+    def _strange(self, number: int) -> UserError:
+        return UserError(f"{self.path}, line {number}, is not of this study; remove it, or start over with fresh=true")
 
     def _key_of(self, row: Mapping[str, Any]) -> Key:
         return tuple(str(row[name]) for name in self._key)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from shiftaddnas.report import palette
-from shiftaddnas.report.figures import axis_titles, is_wide, operation_shares
+from shiftaddnas.report.figures import OTHER_COSTS, axis_titles, is_wide, operation_shares
 from shiftaddnas.report.numbers import cost_title, cost_value, metric_value
 from shiftaddnas.report.search_run import OPERATIONS, SearchRun
 from shiftaddnas.search import Record
@@ -64,8 +64,16 @@ def _pareto(run: SearchRun) -> Any:
         name="candidates",
         marker={"color": palette.CANDIDATE, "size": 6, "opacity": 0.6},
     )
+    beside = [record for record in run.front if record not in run.outline]
+    if beside:
+        figure.add_scatter(
+            **_points(run, beside, over=run.objective),
+            mode="markers",
+            name=OTHER_COSTS,
+            marker={"color": palette.FRONT, "size": 7, "symbol": "circle-open"},
+        )
     figure.add_scatter(
-        **_points(run, run.front, over=run.objective),
+        **_points(run, run.outline, over=run.objective),
         mode="lines+markers",
         name="Pareto front",
         line={"color": palette.FRONT, "shape": "hv"},

@@ -9,6 +9,7 @@ from shiftaddnas.report import palette
 from shiftaddnas.report.numbers import cost_column, cost_title
 from shiftaddnas.report.picture import write_picture
 from shiftaddnas.report.search_run import OPERATIONS, SearchRun
+from shiftaddnas.search import Record
 from shiftaddnas.tracking import RunFolder
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDE_RANGE = 10
+OTHER_COSTS = "on the front by other costs"
 
 
 def write_figures(folder: RunFolder) -> list[Path]:
@@ -59,8 +61,11 @@ def _pareto(run: SearchRun, axes: "Axes") -> None:
     energies = [record.costs[run.objective] for record, _ in run.scored]
     scores = [run.shown(score) for _, score in run.scored]
     axes.scatter(energies, scores, s=14, color=palette.CANDIDATE, alpha=0.6, linewidths=0, label="candidates")
-    front = [(record.costs[run.objective], run.shown(record.score)) for record in run.front if record.score is not None]
-    costs, heights = zip(*front, strict=True)
+    beside = [record for record in run.front if record not in run.outline]
+    if beside:
+        xs, ys = zip(*_points(run, beside), strict=True)
+        axes.plot(xs, ys, "o", color=palette.FRONT, markersize=4, fillstyle="none", label=OTHER_COSTS)
+    costs, heights = zip(*_points(run, run.outline), strict=True)
     # Steps bound what the front dominates; between two archs there is no third.
     line: dict[str, Any] = {"color": palette.FRONT, "drawstyle": "steps-post", "linewidth": 1.4, "markersize": 4}
     axes.plot(costs, heights, "-o", label="Pareto front", **line)
@@ -80,6 +85,11 @@ def _pareto(run: SearchRun, axes: "Axes") -> None:
         axes.set_xscale("log")
     axes.set(xlabel=cost, ylabel=score, title=f"{len(run.scored)} archs evaluated, {len(run.front)} on the front")
     axes.legend(loc="best", fontsize=8)
+
+
+def _points(run: SearchRun, records: list[Record]) -> list[tuple[float, float]]:
+    """Where records are among scores over costs."""
+    return [(one.costs[run.objective], run.shown(one.score)) for one in records if one.score is not None]
 
 
 def _progress(run: SearchRun, axes: "Axes") -> None:

@@ -1,5 +1,6 @@
 """How numbers are shown to people."""
 
+import math
 from collections.abc import Sequence
 
 PREFIXES = ("", "k", "M", "G", "T", "P", "E")
@@ -8,6 +9,8 @@ UNITS = {"mj": "mJ", "ms": "ms", "bytes": "B"}
 
 def significant(value: float, digits: int = 3) -> str:
     """At least so many significant digits, without an exponent where the number is readable without one."""
+    if not math.isfinite(value):
+        return str(value)
     if value == 0:
         return "0"
     return _fixed(value, digits) if _readable(value, digits) else f"{value:.{digits - 1}e}"
@@ -18,7 +21,7 @@ def _exponent(value: float, digits: int) -> int:
 
 
 def _readable(value: float, digits: int) -> bool:
-    return value == 0 or -4 <= _exponent(value, digits) < 6
+    return value == 0 or not math.isfinite(value) or -4 <= _exponent(value, digits) < 6
 
 
 def _fixed(value: float, digits: int) -> str:
@@ -27,6 +30,8 @@ def _fixed(value: float, digits: int) -> str:
 
 def count(value: float) -> str:
     """Three significant digits with a decimal prefix: 12.3 k, 4.56 M; whole numbers below a thousand as they are."""
+    if not math.isfinite(value):
+        return str(value)
     magnitude, prefix = abs(value), 0
     while float(f"{magnitude:.3g}") >= 1000 and prefix < len(PREFIXES) - 1:
         magnitude, prefix = magnitude / 1000, prefix + 1

@@ -108,7 +108,7 @@ def _pictures(folder: RunFolder) -> Iterator[str]:
 
 
 def _networks(run: SearchRun) -> str:
-    costs = shown_costs([network.costs for network in run.networks], run.objective)
+    costs = shown_costs([network.costs for network in run.networks], run.objectives)
     columns = [cost_column(name, [network.costs.get(name) for network in run.networks]) for name in costs]
     rows = [
         [
@@ -125,7 +125,7 @@ def _networks(run: SearchRun) -> str:
 
 
 def _front(run: SearchRun) -> str:
-    costs = shown_costs([record.costs for record in run.front], run.objective)
+    costs = shown_costs([record.costs for record in run.front], run.objectives)
     columns = [cost_column(name, [record.costs.get(name) for record in run.front]) for name in costs]
     rows = [
         [record.label, record.arch_id, metric_value(run.score, run.unit, record.score), *values]

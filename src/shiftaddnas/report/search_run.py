@@ -74,7 +74,13 @@ class SearchRun:
 
     @property
     def objective(self) -> str:
+        """The cost that figures show the score over, the first of `objectives`."""
         return str(self.results["objective"])
+
+    @property
+    def objectives(self) -> list[str]:
+        """The costs of the front, beside the score."""
+        return [str(name) for name in self.results.get("objectives", [self.objective])]
 
     @property
     def metric(self) -> str:
@@ -104,7 +110,13 @@ class SearchRun:
 
     @cached_property
     def front(self) -> list[Record]:
-        return front_of(self.records, objective=self.objective, maximize=self.maximize)
+        """The archs that no other one beats in the score and all `objectives`."""
+        return front_of(self.records, objectives=self.objectives, maximize=self.maximize)
+
+    @cached_property
+    def outline(self) -> list[Record]:
+        """Those of the front that no other one beats in the score and `objective` alone."""
+        return front_of(self.front, objectives=[self.objective], maximize=self.maximize)
 
     @cached_property
     def scored(self) -> list[tuple[Record, float]]:

@@ -121,8 +121,8 @@ def _panels(kernels: Sequence[Kernel]) -> list[Panel]:
 
     panels = []
     for (layer, operator), group in groupby(sorted(kernels, key=position), key=lambda kernel: kernel[:2]):
-        # A kernel whose weights are all equal has no shape.
-        arrays = [weights for _, _, weights in group if np.ptp(weights) > 0]
+        # A kernel whose weights are all equal has no shape, and one that diverged neither.
+        arrays = [weights for _, _, weights in group if np.isfinite(weights).all() and np.ptp(weights) > 0]
         if arrays:
             stds = [float(weights.std()) for weights in arrays]
             pooled = np.concatenate([(one - one.mean()) / std for one, std in zip(arrays, stds, strict=True)])

@@ -8,7 +8,7 @@ from shiftaddnas.search.nsga2 import Nsga2Searcher
 from shiftaddnas.search.pareto import Objectives, best, hypervolume, pareto_front
 from shiftaddnas.search.random_search import RandomSearcher
 from shiftaddnas.search.record import Record
-from shiftaddnas.search.run import Evaluator, run_search
+from shiftaddnas.search.run import Evaluator, follow_search, run_search
 from shiftaddnas.search.search_log import SearchLog, read_records
 from shiftaddnas.search.searcher import Origin, Proposal, Result, Searcher
 
@@ -29,6 +29,7 @@ __all__ = [
     "SearchLog",
     "Searcher",
     "best",
+    "follow_search",
     "hypervolume",
     "pareto_front",
     "read_records",

@@ -5,10 +5,11 @@ from collections.abc import Callable
 import pytorch_lightning as pl
 
 from shiftaddnas.search.record import Record
+from shiftaddnas.tracking.waiting import waiting_for_all
 
 
 class SearchCallback(pl.Callback):
-    """Runs `search` at the end of a fit, in the process of rank 0, and keeps its records.
+    """Runs `search` at the end of a fit, in the process of rank 0, and keeps its records; other processes wait.
 
     Args:
         search: the search over the module that was trained; see `run_search`.
@@ -19,6 +20,6 @@ class SearchCallback(pl.Callback):
         self.records: list[Record] | None = None
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.is_global_zero:
-            self.records = self.search(pl_module)
-        trainer.strategy.barrier()
+        with waiting_for_all():
+            if trainer.is_global_zero:
+                self.records = self.search(pl_module)

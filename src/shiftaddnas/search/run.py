@@ -7,14 +7,18 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
 from shiftaddnas.errors import UserError
 from shiftaddnas.hardware import BoundCost, CostError
 from shiftaddnas.search.record import Record
-from shiftaddnas.search.search_log import START_OVER, SearchLog
+from shiftaddnas.search.search_log import START_OVER, SearchLog, read_records
 from shiftaddnas.search.searcher import Proposal, Result, Searcher
 from shiftaddnas.spaces import Arch
+
+POLL_SECONDS = 0.5
+"""Between two looks into the log of another process's search."""
 
 
 class Evaluator(Protocol):
@@ -63,7 +67,7 @@ def run_search(
         index = len(records)
         if index < len(known):
             record = known[index]
-            _check_same(record, proposal, log)
+            _check_same(record, proposal, log.path)
         else:
             start = time.perf_counter()
             record = by_arch.get(proposal.arch.id) or _evaluate(proposal, searcher, evaluator, cost)
@@ -73,8 +77,7 @@ def run_search(
         by_arch[record.arch_id] = record
         if on_record is not None:
             on_record(record)
-        objective = -record.score if evaluator.maximize and record.score is not None else record.score
-        searcher.tell([Result(proposal.arch, objective, record.costs)])
+        searcher.tell([_result(proposal, record, evaluator.maximize)])
     if len(records) < len(known):
         raise UserError(
             f"{log.path} holds {len(known)} candidates, this search has {len(records)}: it is of another "
@@ -83,10 +86,41 @@ def run_search(
     return records
 
 
-def _check_same(record: Record, proposal: Proposal, log: SearchLog) -> None:
+def follow_search(searcher: Searcher, path: Path, maximize: bool) -> list[Record]:
+    """The records of a search that another process runs with an equal searcher, read from its log as they come in.
+
+    The searcher is told them, and so knows when they are all there.
+
+    Args:
+        path: of the log; it need not exist yet.
+        maximize: whether a greater score is better.
+
+    Raises:
+        UserError: the log was written by another configuration.
+    """
+    known: list[Record] = []
+    records: list[Record] = []
+    while proposals := searcher.ask(1):
+        while len(known) <= len(records):
+            known = read_records(path) if path.exists() else []
+            if len(known) <= len(records):
+                time.sleep(POLL_SECONDS)
+        record = known[len(records)]
+        _check_same(record, proposals[0], path)
+        records.append(record)
+        searcher.tell([_result(proposals[0], record, maximize)])
+    return records
+
+
+def _result(proposal: Proposal, record: Record, maximize: bool) -> Result:
+    objective = -record.score if maximize and record.score is not None else record.score
+    return Result(proposal.arch, objective, record.costs)
+
+
+def _check_same(record: Record, proposal: Proposal, path: Path) -> None:
     if record.arch_id != proposal.arch.id:
         raise UserError(
-            f"{log.path}, line {record.index + 1}, is arch {record.arch_id} where this search proposes "
+            f"{path}, line {record.index + 1}, is arch {record.arch_id} where this search proposes "
             f"{proposal.arch.id}: the file is of another configuration; {START_OVER}"
         )
 

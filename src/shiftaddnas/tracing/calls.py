@@ -27,6 +27,8 @@ PRODUCTS = {
     aten.addmm: (1, 2),
     aten.addmm_: (1, 2),
     aten.addmv: (1, 2),
+    aten.addbmm: (1, 2),
+    aten.addbmm_: (1, 2),
     aten.baddbmm: (1, 2),
     aten.baddbmm_: (1, 2),
 }
@@ -35,10 +37,12 @@ UNPRICED = {
     for name in (
         "_cdist_forward",
         "_cudnn_rnn",
+        "_euclidean_dist",
         "_grouped_mm",
         "_int_mm",
         "_scaled_mm",
         "_trilinear",
+        "conv_tbc",
         "mkldnn_rnn_layer",
     )
 }
