@@ -13,7 +13,7 @@ from shiftaddnas.engine.checkpoint import load_checkpoint, network_state
 from shiftaddnas.engine.subnet_module import AVERAGE, NETWORK
 from shiftaddnas.errors import UserError
 from shiftaddnas.spaces import read_choices
-from shiftaddnas.tracking import RunFolder
+from shiftaddnas.tracking.trained import trained_checkpoint
 
 WEIGHTS = {"raw": NETWORK, "ema": AVERAGE}
 """Which weights of a training there are, and where its checkpoint has them."""
@@ -55,23 +55,6 @@ def load_trained(path: Path, weights: str = "raw") -> TrainedNetwork:
     return TrainedNetwork(network.eval(), task, label, checkpoint)
 
 
-def trained_checkpoint(path: Path) -> Path:
-    """The checkpoint of the network in a run folder; a checkpoint is its own.
-
-    Raises:
-        UserError: there is none, and what to do about it.
-    """
-    if path.is_file():
-        return path
-    if not path.exists():
-        raise UserError(f"{path} does not exist; give a run folder such as runs/digits/0123456789ab")
-    folder = RunFolder(path)
-    found = next((file for file in (folder.best_subnet, folder.subnet) if file.is_file()), None)
-    if found is None:
-        raise UserError(_why_there_is_no_network(folder))
-    return found
-
-
 def _of_model(config: dict[str, Any], task: Task) -> tuple[nn.Module, str]:
     name, settings = name_and_settings(config["model"])
     settings.pop("pretrained", None)  # the checkpoint's weights take their place
@@ -85,13 +68,3 @@ def _of_arch(config: dict[str, Any], task: Task, checkpoint: Path) -> tuple[nn.M
     space = build(config["space"], "space")
     arch = space.arch(read_choices(file))
     return task.standalone(space, arch), f"{arch.id}  {space.describe(arch)}"
-
-
-def _why_there_is_no_network(folder: RunFolder) -> str:
-    command = folder.read_manifest()["command"]
-    if not folder.results.exists():
-        return f"the run in {folder.path} is unfinished and has no trained network yet; go on with it: {command}"
-    return (
-        f"the run in {folder.path} trained a supernet, no network of its own; make one with "
-        f"shiftaddnas train ckpt={folder.supernet} arch=FILE, or shiftaddnas search ckpt={folder.supernet}"
-    )

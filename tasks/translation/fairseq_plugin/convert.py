@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from shiftaddnas.cli.trained import trained_checkpoint
 from shiftaddnas.engine.checkpoint import load_checkpoint, network_state
 from shiftaddnas.engine.subnet_module import NETWORK
 from shiftaddnas.errors import UserError
 from shiftaddnas.files import opened_atomically
+from shiftaddnas.tracking.trained import trained_checkpoint
 from tasks.translation.fairseq_plugin.arguments import MODEL_NAME
 from tasks.translation.fairseq_plugin.files import network_data
 from tasks.translation.modules.settings import TransformerSettings
