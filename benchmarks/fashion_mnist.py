@@ -113,7 +113,7 @@ def main(study: str, supernets: str, searches: str, uniform: str, picture: str) 
     by_scheme: dict[str, list[Results]] = defaultdict(list)
     for _, supernet in results_below(Path(supernets)):
         by_scheme[supernet["sharing"]].append(supernet)
-    ranking(json.loads((Path(study) / "results.json").read_text()), by_scheme)
+    ranking(json.loads((Path(study) / "results.json").read_text(encoding="utf-8")), by_scheme)
     alone: dict[str, list[Results]] = defaultdict(list)
     for _, results in results_below(Path(uniform)):
         alone[UNIFORM[results["label"][0]]].append(results)

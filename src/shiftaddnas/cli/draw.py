@@ -45,7 +45,7 @@ def _draw_run(path: Path) -> None:
     folder = RunFolder(path)
     folder.read_manifest()
     try:
-        config = yaml.safe_load(folder.config.read_text()) if folder.config.is_file() else {}
+        config = yaml.safe_load(folder.config.read_text(encoding="utf-8")) if folder.config.is_file() else {}
     except (yaml.YAMLError, UnicodeDecodeError):
         config = None
     if not isinstance(config, dict):

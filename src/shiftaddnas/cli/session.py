@@ -73,7 +73,7 @@ class Session(Components):
         """What a sweeper optimises: the test score of the network, or the winner, of a finished run."""
         if not is_main_process():
             return None
-        results = json.loads(self.folder.results.read_text())
+        results = json.loads(self.folder.results.read_text(encoding="utf-8"))
         test = results.get("winner", results).get("test", {})
         return test.get(self.task.metric)  # type: ignore[no-any-return]
 

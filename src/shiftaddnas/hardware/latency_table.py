@@ -129,7 +129,7 @@ def read_table(path: Path) -> TableFile:
         UserError: the file is missing, ends within a line, or a row is not the timing of a layer.
     """
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"latency table {path} does not exist; hardware=host makes one") from None
     except (OSError, UnicodeDecodeError) as error:

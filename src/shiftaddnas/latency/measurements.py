@@ -47,7 +47,7 @@ class Measurements:
         self._fastest: dict[tuple[Phase, str], dict[int, float]] = defaultdict(dict)
         path.parent.mkdir(parents=True, exist_ok=True)
         _drop_torn_line(path)
-        lines = path.read_text().splitlines() if path.exists() else []
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         if not lines:
             self._write(asdict(conditions))
             return
@@ -70,7 +70,7 @@ class Measurements:
         return [found[number] for number in range(num_rounds)]
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        with self.path.open("a") as file:
+        with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
             file.flush()
             os.fsync(file.fileno())

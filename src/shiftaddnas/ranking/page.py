@@ -69,7 +69,7 @@ def write_page(
         body += ["<h2>Each supernet, all archs</h2>", _table(("supernet", "sharing", "seed", "mean ± spread"), rows)]
     body.append("<h2>Where it came from</h2>")
     for name, file in details.items():
-        text = file.read_text() if file.exists() else "missing"
+        text = file.read_text(encoding="utf-8") if file.exists() else "missing"
         body.append(f"<details><summary>{escape(name)}</summary><pre>{escape(text)}</pre></details>")
     page = (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'

@@ -61,7 +61,7 @@ class RowFile:
             self._columns = list(row)
             writer.writeheader()
         writer.writerow(row)
-        with self.path.open("a") as file:
+        with self.path.open("a", encoding="utf-8") as file:
             file.write(text.getvalue())
             file.flush()
             os.fsync(file.fileno())

@@ -17,7 +17,7 @@ Row = tuple[Sequence[str], Mapping[str, Any]]
 
 def print_study(folder: RunFolder, console: Console) -> None:
     """Print the results of a finished study from its run folder."""
-    results = json.loads(folder.results.read_text())
+    results = json.loads(folder.results.read_text(encoding="utf-8"))
     console.print(facts(results), soft_wrap=True, highlight=False)
     for subset in results["ceiling"]:
         rows: list[Row] = [

@@ -60,7 +60,7 @@ def _read(path: Path) -> SupernetFile:
         raise UserError(f"supernets={path} holds no supernet of this framework; make one with shiftaddnas train")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     manifest = path.with_name(MANIFEST)
-    seed = json.loads(manifest.read_text()).get("seed") if manifest.is_file() else None
+    seed = json.loads(manifest.read_text(encoding="utf-8")).get("seed") if manifest.is_file() else None
     return SupernetFile(path, digest, config, seed)
 
 

@@ -56,7 +56,7 @@ def read_table(path: Path, columns: Sequence[str] | None, within: str | None) ->
         UserError: the file is missing, has no such column or fewer than two to compare, or a cell is no finite number.
     """
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"table={path} cannot be read: {error}") from None
     reader = csv.DictReader(text.splitlines())

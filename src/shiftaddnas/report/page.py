@@ -152,7 +152,7 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], winner: int |
 
 
 def _details(title: str, file: Path) -> str:
-    text = file.read_text() if file.exists() else "missing"
+    text = file.read_text(encoding="utf-8") if file.exists() else "missing"
     return f"<details><summary>{title} ({escape(file.name)})</summary>{_pre(text)}</details>"
 
 

@@ -22,7 +22,7 @@ def read_results(folder: RunFolder) -> dict[str, Any]:
         UserError: there is none, or it is damaged.
     """
     try:
-        content = json.loads(folder.results.read_text())
+        content = json.loads(folder.results.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
             f"{folder.path} holds no {folder.results.name}: give the folder of a finished run, or run its command again"

@@ -36,13 +36,13 @@ class SearchLog:
     def append(self, record: Record, seconds: float) -> None:
         """Write the record to the disk, and the time that it took."""
         assert record.index == len(self.records), f"record {record.index} follows {len(self.records) - 1}"
-        with self.path.open("a") as file:
+        with self.path.open("a", encoding="utf-8") as file:
             file.write(record.to_line())
             file.flush()
             os.fsync(file.fileno())
         self.records.append(record)
         times = {"index": record.index, "arch_id": record.arch_id, "seconds": round(seconds, 3)}
-        with self.times_path.open("a") as file:
+        with self.times_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(times) + "\n")
 
 

@@ -64,7 +64,7 @@ def read_choices(path: Path) -> dict[str, Choice]:
         UserError: the file is missing, or is not a mapping of decision names to choices.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"arch file {path} does not exist") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -77,7 +77,7 @@ def versions() -> dict[str, str]:
 def _field(path: Path, name: str) -> str | None:
     """The value of the first `name : value` line of a file of the kernel."""
     try:
-        lines = path.read_text(errors="replace").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return None
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), None)

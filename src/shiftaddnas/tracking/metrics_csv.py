@@ -25,7 +25,7 @@ def read_metrics(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     """
     if not path.exists():
         return list(COLUMNS), []
-    whole, _, _ = path.read_text().rpartition("\n")
+    whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
     reader = csv.DictReader(io.StringIO(whole))
     return list(reader.fieldnames or COLUMNS), list(reader)
 
@@ -69,7 +69,7 @@ class MetricsCsv(Logger):
             columns += new
             self._rewrite([*rows, row])
             return
-        with self.path.open("a", newline="") as file:
+        with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, columns, lineterminator="\n").writerow(row)
 
     @rank_zero_only
@@ -97,7 +97,7 @@ class MetricsCsv(Logger):
         if self._columns is None:
             # Whatever a killed process left must be whole before anything is appended.
             self._columns, rows = read_metrics(self.path)
-            if self.path.exists() and not self.path.read_text().endswith("\n"):
+            if self.path.exists() and not self.path.read_text(encoding="utf-8").endswith("\n"):
                 self._rewrite(rows)
         return self._columns
 

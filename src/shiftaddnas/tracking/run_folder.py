@@ -116,7 +116,7 @@ class RunFolder:
             UserError: there is none, or it is not one.
         """
         try:
-            content = json.loads(self.manifest.read_text())
+            content = json.loads(self.manifest.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise UserError(f"{self.path} is not a run folder: it has no {self.manifest.name}") from None
         except ValueError:
@@ -182,7 +182,7 @@ class RunFolder:
         if self.read_manifest()["config_hash"] == config_hash(config):
             return
         try:
-            before = yaml.safe_load(self.config.read_text())
+            before = yaml.safe_load(self.config.read_text(encoding="utf-8"))
         except (OSError, yaml.YAMLError):
             before = None
         differs = ""

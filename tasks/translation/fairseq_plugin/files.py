@@ -44,7 +44,7 @@ def read_network(arch: str, space: str) -> dict[str, Any]:
 
 def network_data(arch_file: Path, space: dict[str, Any]) -> dict[str, Any]:
     """The same, of a file and a space's settings."""
-    text = arch_file.read_text(errors="replace")
+    text = arch_file.read_text(encoding="utf-8", errors="replace")
     bits = _num_bits(text) or space.get("num_bits", [FULL_PRECISION])
     built = _space(space | {"num_bits": bits})
     arch = built.read_notation(text) or built.arch(read_choices(arch_file))

@@ -72,7 +72,7 @@ def _key(compiler: list[str]) -> str:
 def _cpu() -> str:
     """What -march=native depends on."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return f"{platform.machine()} {platform.processor()}"
     # x86 says "model name" and "flags", ARM "CPU part" and "Features".
