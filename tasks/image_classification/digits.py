@@ -30,12 +30,15 @@ class DigitsData(pl.LightningDataModule):
     image_size = 8
     in_channels = 1
     num_classes = 10
+    free_settings = ("batch_size", "seed", "num_calibration", "num_workers")
 
     def __init__(self, batch_size: int, seed: int, *, num_calibration: int = 512, num_workers: int = 0) -> None:
         super().__init__()
         for name, count in (("batch_size", batch_size), ("num_calibration", num_calibration)):
             if count < 1:
                 raise UserError(f"task.data.{name}={count}; allowed are whole numbers from 1")
+        if num_workers < 0:
+            raise UserError(f"task.data.num_workers={num_workers}; allowed are whole numbers from 0")
         self.batch_size = batch_size
         self.seed = seed
         self.num_calibration = num_calibration
@@ -63,6 +66,10 @@ class DigitsData(pl.LightningDataModule):
         sampler: DistributedSampler[tuple[torch.Tensor, ...]] = DistributedSampler(
             part, num_replicas=replicas, rank=rank, shuffle=True, seed=self.seed
         )
+        if len(sampler) < self.batch_size:
+            raise UserError(
+                f"task.data.batch_size={self.batch_size} is more than the {len(sampler)} training images of a process"
+            )
         return DataLoader(
             part, batch_size=self.batch_size, sampler=sampler, num_workers=self.num_workers, drop_last=True
         )

@@ -100,7 +100,15 @@ class Shapes:
     peg_bias: tuple[str, ...] = PEG_WITH_BIAS
 
     def check(self) -> None:
-        """Raise a UserError unless the levels fit the stem, each other and the attention heads."""
+        """Raise a UserError unless all numbers are possible, and the levels fit the stem, each other and the heads."""
+        numbers = {"bottleneck": self.bottleneck, "head_dim": self.head_dim}
+        numbers |= {f"stem.{name}": getattr(self.stem, name) for name in ("width", "kernel", "stride")}
+        numbers |= {f"levels[{number}].width": level.width for number, level in enumerate(self.levels)}
+        for name, number in numbers.items():
+            if number < 1:
+                raise UserError(f"space.{name}={number}; allowed are whole numbers from 1")
+        if self.stem.kernel % 2 == 0:
+            raise UserError(f"space.stem.kernel={self.stem.kernel}; allowed are odd numbers")
         stem_reduction = self.stem.stride * (2 if self.stem.pool else 1)
         for number, level in enumerate(self.levels):
             expected = stem_reduction * 2**number

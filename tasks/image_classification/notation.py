@@ -70,6 +70,8 @@ def by_indices(arch: Arch, space: "HybridSpace") -> str:
 
 
 def _by_stages(text: str, num_levels: int) -> list[list[str]]:
+    if not re.fullmatch(r"[\s,]*\[?([\s,]*\[[\d\s,]*\])+[\s,]*\]?[\s,]*", text):
+        raise UserError(f"{text} has something between or behind its stages; write them as [1,1],[3,2],[0,1]")
     stages = re.findall(r"\[([\d\s,]*)\]", text)
     if len(stages) != num_levels:
         raise UserError(f"it has {len(stages)} stages, the space {num_levels} levels")
@@ -83,6 +85,8 @@ def _by_stages(text: str, num_levels: int) -> list[list[str]]:
 
 def _by_indices(text: str, space: "HybridSpace") -> list[list[str]]:
     _check_levels(space)
+    if not re.fullmatch(r"\s*\[?[\d\s,]*\]?\s*", text):
+        raise UserError(f"{text} has brackets between its indices; write them as 11 8 4 4 0")
     levels: list[list[str]] = [[] for _ in LEVELS]
     reached = 0
     for index in map(int, re.findall(r"\d+", text)):

@@ -1,6 +1,7 @@
 """Weight files of others: those that the ShiftAddNAS authors released for the networks of searched.py, and timm's."""
 
 import argparse
+import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -76,7 +77,9 @@ def load_foreign_weights(network: nn.Module, path: Path) -> bool:
     if "pytorch-lightning_version" in content:
         return False
     state = content.get("model", content.get("state_dict", content))
-    if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+    if not isinstance(state, Mapping) or not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
+    ):
         raise UserError(f"{path} holds no weights but {', '.join(map(str, content))}")
     if isinstance(network, SearchedNet):
         state = converted(state)
@@ -90,8 +93,11 @@ def _content(path: Path) -> Any:
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(f"{path} cannot be read as a weight file: {str(error).splitlines()[0]}") from error
+    except pickle.UnpicklingError:
+        raise UserError(f"{path} holds more than weights, numbers and text, or is damaged: it was not loaded") from None
+    except Exception as error:  # whatever torch says of what it did not write
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path} is truncated or no weight file ({reason})") from error
 
 
 def _load(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:

@@ -104,6 +104,8 @@ class HybridSpace(Space[Position, ImageWorkload]):
         return self.shapes.levels
 
     def _check(self) -> None:
+        if not self.levels:
+            raise UserError("space.levels is empty; give at least one")
         if not self.depths:
             raise UserError("space.depths is empty; give at least one list with the number of layers of each level")
         for vector in self.depths:
@@ -112,6 +114,8 @@ class HybridSpace(Space[Position, ImageWorkload]):
                     f"space.depths holds {list(vector)}; allowed are {len(self.levels)} numbers of at least 1 "
                     f"(one for each level) that sum to space.num_layers={self.num_layers}"
                 )
+        if twice := {vector for vector in self.depths if self.depths.count(vector) > 1}:
+            raise UserError(f"space.depths holds {list(min(twice))} more than once; give each list once")
         for number, level in enumerate(self.levels):
             _check_operators(f"levels[{number}].operators", level.operators)
             if not level.operators:
@@ -119,9 +123,9 @@ class HybridSpace(Space[Position, ImageWorkload]):
                     f"space.levels[{number}].operators is empty; give at least one of {', '.join(OPERATORS)}"
                 )
             _check_operators(f"levels[{number}].idle", level.idle)
-            if twice := set(level.idle) & set(level.operators):
+            if both := set(level.idle) & set(level.operators):
                 raise UserError(
-                    f"space.levels[{number}].idle={list(level.idle)}: {', '.join(sorted(twice))} is among its operators"
+                    f"space.levels[{number}].idle={list(level.idle)}: {', '.join(sorted(both))} is among its operators"
                 )
         _check_operators("peg_bias", self.shapes.peg_bias)
         self.shapes.check()

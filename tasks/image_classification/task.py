@@ -1,5 +1,6 @@
 """Image classification as a task: cross-entropy, top-1 accuracy, hybrid networks."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,13 @@ from shiftaddnas.errors import UserError
 from shiftaddnas.sharing import WeightSharing
 from shiftaddnas.spaces import Arch, Space
 from tasks.image_classification.augmentation import mix, random_shift
+from tasks.image_classification.data import ImageData
 from tasks.image_classification.layers import ImageWorkload
 from tasks.image_classification.space import HybridSpace
 from tasks.image_classification.standalone import standalone_network
 from tasks.image_classification.supernet import HybridSupernet
+
+log = logging.getLogger("shiftaddnas.model")
 
 TOP5_CLASSES = 100
 """From so many classes on, top-5 accuracy is measured too."""
@@ -30,7 +34,8 @@ class ImageClassification(Task):
 
     Args:
         name: how tables and run folders call the task.
-        data: a LightningDataModule with image_size, in_channels, num_classes and a calibration_dataloader().
+        data: a LightningDataModule with image_size, in_channels, num_classes and a calibration_dataloader(); what its
+            `free_settings` names, if it has them, may differ from a supernet's training (see `Task.free_settings`).
         label_smoothing: share of the target's weight that is spread over all classes, in training.
         max_shift: training images move by up to this many pixels each way.
         mixup: alpha of mixup, 0 for none; with cutmix, each batch gets one of the two.
@@ -84,17 +89,35 @@ class ImageClassification(Task):
 
         workload = self.workload()
         size = workload.image_size
-        return timm_model(name, settings, workload), (torch.zeros(1, workload.in_channels, size, size),)
+        network = timm_model(name, settings, workload)
+        if settings.get("pretrained") and (why := self._other_normalization(name)):
+            log.warning("%s, unless the network is trained further", why)
+        return network, (torch.zeros(1, workload.in_channels, size, size),)
 
     def pretrained_model(self, name: str, settings: Mapping[str, Any]) -> nn.Module:
-        from tasks.image_classification.models import pretrained_timm_model
+        from tasks.image_classification.models import check_pretrained, timm_model
 
-        return pretrained_timm_model(name, settings, self.workload())
+        check_pretrained(name, self.workload())
+        if why := self._other_normalization(name):
+            raise UserError(why)
+        return timm_model(name, {"pretrained": True, **settings}, self.workload())
+
+    def _other_normalization(self, name: str) -> str | None:
+        from tasks.image_classification.models import other_normalization
+
+        # Of others' data modules nothing is known.
+        return other_normalization(name, self.data.normalization) if isinstance(self.data, ImageData) else None
 
     def load_foreign_weights(self, network: nn.Module, path: Path) -> bool:
         from tasks.image_classification.released_checkpoint import load_foreign_weights
 
         return load_foreign_weights(network, path)
+
+    def free_settings(self) -> tuple[str, ...]:
+        """Name, recipe and pricing, and what the data module names as its `free_settings`."""
+        data = (f"task.data.{name}" for name in getattr(self.data, "free_settings", ()))
+        own = (f"task.{name}" for name in ("name", "label_smoothing", "max_shift", "mixup", "cutmix"))
+        return "space.name", "space.profile", *own, *data
 
     def check_space(self, space: Space[Any, Any]) -> None:
         self._own(space)

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from shiftaddnas.errors import UserError
 from shiftaddnas.tracking import child_seed
 from tasks.image_classification.data.sampler import Draw
-from tasks.image_classification.data.sources import BROKEN, Sample, Source
+from tasks.image_classification.data.sources import BROKEN, Sample, Source, shown
 from tasks.image_classification.data.transforms import Transform
 
 log = logging.getLogger("shiftaddnas.data")
@@ -27,7 +27,7 @@ class Decoding:
     """How images are decoded: the mode ("L" or "RGB"), the size that they should at least have, and how many may fail.
 
     Args:
-        max_broken: the greatest share of a part's images that may be unreadable.
+        max_broken: the greatest share of a part's images that may be unreadable; of the calibration part, all but one.
     """
 
     mode: str
@@ -39,12 +39,20 @@ class ImagePart(Dataset[Item]):
     """The images of one part. An index gives a tensor (C, H, W) and a label, or None for an image that is broken.
 
     Args:
+        name: of the part.
         seed: of the random transforms, together with epoch, image and copy; None where there is nothing random.
     """
 
     def __init__(
-        self, source: Source, samples: Sequence[Sample], transform: Transform, decoding: Decoding, seed: int | None
+        self,
+        name: str,
+        source: Source,
+        samples: Sequence[Sample],
+        transform: Transform,
+        decoding: Decoding,
+        seed: int | None,
     ) -> None:
+        self.name = name
         self.source = source
         self.samples = samples
         self.transform = transform
@@ -73,17 +81,27 @@ class ImagePart(Dataset[Item]):
         if self._broken[index]:
             return
         self._broken[index] = True
-        reason = " ".join(str(error).split())
-        log.warning("broken image %s is left out (%s: %s)", self.samples[index].name, type(error).__name__, reason)
+        reason = shown(" ".join(str(error).split()))
+        name = shown(self.samples[index].name)
+        log.warning("broken image %s is left out (%s: %s)", name, type(error).__name__, reason)
+
+    @property
+    def first_broken(self) -> str:
+        """The name of the first image that turned out to be broken; there must be one."""
+        return shown(self.samples[int(self._broken.nonzero()[0])].name)
 
     def check(self) -> None:
         """Raise a UserError if more images turned out to be broken than there may be."""
         count = int(self._broken.sum())
-        if count > self.decoding.max_broken * len(self):
-            first = self.samples[int(self._broken.nonzero()[0])].name
+        if count == 0:
+            return
+        broken = f"{count} of {len(self)} images of the {self.name} part cannot be read, {self.first_broken} among them"
+        if self.name == "calibration":  # a few training images: their share says nothing about the training part's
+            if count == len(self):
+                raise UserError(f"{broken}; mend or remove them")
+        elif count > self.decoding.max_broken * len(self):
             raise UserError(
-                f"{count} of {len(self)} images of a part cannot be read, {first} among them; allowed is a share of "
-                f"task.data.max_broken={self.decoding.max_broken}; mend or remove them"
+                f"{broken}; allowed is a share of task.data.max_broken={self.decoding.max_broken}; mend or remove them"
             )
 
 

@@ -1,7 +1,8 @@
 """Images as Lightning reads them: three parts, the loaders, and a fixed part for batch-norm statistics."""
 
+import math
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from shiftaddnas.errors import UserError
 from tasks.image_classification.data.dataset import Decoding, ImagePart, Item
 from tasks.image_classification.data.raw_files import cifar, fashion_mnist
 from tasks.image_classification.data.sampler import RepeatedSampler
-from tasks.image_classification.data.sources import PARTS, FolderSource, Source, folder_classes
+from tasks.image_classification.data.sources import PARTS, FolderSource, Source
 from tasks.image_classification.data.split import by_chance, three_parts
 from tasks.image_classification.data.statistics import normalization_of
 from tasks.image_classification.data.transforms import (
@@ -58,7 +59,8 @@ class ImageData(pl.LightningDataModule):
         normalization: None computes it from the training part.
         val_share: of the training images of each class, held out for "val".
         test_share: of the images of each class, held out for "test" where the source has no such part.
-        max_broken: the greatest share of a part's images that may be unreadable; they are reported and left out.
+        max_broken: the greatest share of the images of "train", "val" or "test" that may be unreadable; they are
+            reported and left out.
         num_calibration: training images from which batch-norm statistics of a subnet are taken.
         eval_batch_size: images in a step of evaluation.
         num_workers: processes that load, of each loader.
@@ -66,6 +68,19 @@ class ImageData(pl.LightningDataModule):
     Raises:
         UserError: settings contradict each other; in `setup`, data are missing or not as expected.
     """
+
+    free_settings = (
+        "root",
+        "batch_size",
+        "eval_batch_size",
+        "seed",
+        "eval_size",
+        "crop_share",
+        "augmentation",
+        "max_broken",
+        "num_calibration",
+        "num_workers",
+    )
 
     def __init__(
         self,
@@ -117,6 +132,8 @@ class ImageData(pl.LightningDataModule):
             share = getattr(self, name)
             if not (0 < share < 1 or (name == "max_broken" and share == 0)):
                 raise UserError(f"task.data.{name}={share}; allowed are shares above 0 and below 1")
+        if self.num_workers < 0:
+            raise UserError(f"task.data.num_workers={self.num_workers}; allowed are whole numbers from 0")
         if not 0 < self.crop_share <= 1:
             raise UserError(f"task.data.crop_share={self.crop_share}; allowed are shares above 0 and up to 1")
         if self.normalization is not None:
@@ -126,25 +143,30 @@ class ImageData(pl.LightningDataModule):
                     f"task.data.normalization has {given[0]} means and {given[1]} deviations; "
                     f"task.data.in_channels={self.in_channels} needs as many of each"
                 )
+            if not all(0 < std < math.inf for std in self.normalization.std):
+                raise UserError(
+                    f"task.data.normalization.std={list(self.normalization.std)}; allowed are numbers above 0"
+                )
 
     @property
     def num_classes(self) -> int:
         if self._num_classes is None:
-            self._num_classes = len(folder_classes(self.root) if self.format == "folder" else self._source().classes)
+            self._num_classes = len(self._source.classes)
         return self._num_classes
 
+    @cached_property
     def _source(self) -> Source:
         return SOURCES[self.format](self.root)
 
     def setup(self, stage: str | None = None) -> None:
         if self.parts:
             return
-        source = self._source()
+        source = self._source
         if len(source.classes) != self.num_classes:
             raise UserError(
                 f"task.data.num_classes={self.num_classes}, but {self.root} has {len(source.classes)} classes"
             )
-        samples = three_parts(source.parts, self.val_share, self.test_share)
+        samples = three_parts(source.parts, self.val_share, self.test_share, source.classes)
         mode = "RGB" if self.in_channels == 3 else "L"
         normalization = self.normalization or normalization_of(
             source, samples["train"], mode, CentreCrop(self.image_size, self.crop_share), str(self.root.resolve())
@@ -153,11 +175,11 @@ class ImageData(pl.LightningDataModule):
         # Twice the size, so that what the decoder does not halve is left to bicubic resizing.
         decoding = Decoding(mode, 2 * max(self.image_size, self.eval_size), self.max_broken)
         for name in PARTS:
-            self.parts[name] = ImagePart(source, samples[name], evaluated, decoding, None)
+            self.parts[name] = ImagePart(name, source, samples[name], evaluated, decoding, None)
         chosen = by_chance(samples["train"], "calibration")[: self.num_calibration]
-        self.parts["calibration"] = ImagePart(source, chosen, evaluated, decoding, None)
+        self.parts["calibration"] = ImagePart("calibration", source, chosen, evaluated, decoding, None)
         trained, seed = self._training_transform(normalization)
-        self.parts["train"] = ImagePart(source, samples["train"], trained, decoding, seed)
+        self.parts["train"] = ImagePart("train", source, samples["train"], trained, decoding, seed)
 
     def _training_transform(self, normalization: Normalization) -> tuple[Transform, int | None]:
         if self.augmentation is None:
@@ -200,7 +222,10 @@ class ImageData(pl.LightningDataModule):
 
 
 class CheckedLoader(DataLoader[Any]):
-    """A loader that ends with a UserError, in the main process, once too many images turned out to be broken."""
+    """A loader that ends with a UserError, in the main process, once too many images turned out to be broken.
+
+    Evaluation leaves out batches of broken images alone; a training, whose epochs have a known length, ends with them.
+    """
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         part = self.dataset
@@ -209,6 +234,11 @@ class CheckedLoader(DataLoader[Any]):
             part.check()
             if len(labels):
                 yield images, labels
+            elif part.name == "train":
+                raise UserError(
+                    f"no image of a training batch can be read, {part.first_broken} among the broken ones; mend or "
+                    "remove them, or raise task.data.batch_size"
+                )
 
 
 def collate(items: list[Item]) -> tuple[Tensor, Tensor]:

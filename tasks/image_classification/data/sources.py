@@ -18,7 +18,9 @@ from PIL import Image
 from shiftaddnas.errors import UserError
 
 PARTS = ("train", "val", "test")
-EXTENSIONS = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"))
+NO_PARTS = frozenset((*PARTS, "training", "valid", "validation", "testing"))
+"""Folders, in any case, that would be taken for classes, or not at all, where they are meant as parts."""
+EXTENSIONS = frozenset((".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"))
 # What Pillow raises for files that are no images, or only a part of one.
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 FOLDER = (
@@ -66,56 +68,95 @@ class FolderSource(Source):
     nobody reports results on, so its part comes from train/.
 
     Raises:
-        UserError: the folder is missing, or its parts hold other things than images by class.
+        UserError: the folder is missing, its parts hold other things than images by class, or a link in it makes one
+            folder count twice.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.classes = folder_classes(root)
-        names = [part for part in PARTS if (root / part).is_dir()] if (root / "train").is_dir() else []
+        self._walked: dict[Path, Path] = {}
+        names = _part_names(root)
+        folder = root / "train" if names else root
+        self.classes = _folders(folder)
+        if len(self.classes) < 2:
+            raise UserError(
+                f"task.data.root={shown(root)}: {shown(folder)} has {len(self.classes)} folders; expected is {FOLDER}"
+            )
         parts = {part: self._samples(root / part) for part in names} or {"all": self._samples(root)}
+        trained = {sample.label for sample in parts["train" if names else "all"]}
+        if empty := [name for label, name in enumerate(self.classes) if label not in trained]:
+            raise UserError(
+                f"{shown(folder / empty[0])} has no images, which are files called "
+                f"{', '.join(f'*{extension}' for extension in sorted(EXTENSIONS))}; put some there or remove it"
+            )
         if "val" in parts and "test" not in parts:
             parts["test"] = parts.pop("val")
         self.parts = parts
 
     def _samples(self, folder: Path) -> list[Sample]:
         if unknown := set(_folders(folder)) - set(self.classes):
-            raise UserError(f"{folder} holds the class {min(unknown)!r}, which the training images do not have")
-        return [
+            raise UserError(f"{shown(folder)} holds the class {min(unknown)!r}, which the training images do not have")
+        samples = [
             Sample(file.relative_to(self.root).as_posix(), label)
             for label, name in enumerate(self.classes)
-            for file in _images(folder / name)
+            for file in self._images(folder / name)
         ]
+        if not samples:
+            raise UserError(f"{shown(folder)} has no images; expected is {FOLDER}")
+        return samples
+
+    def _images(self, folder: Path) -> list[Path]:
+        found = []
+        for directory, _, names in os.walk(folder, followlinks=True):
+            place = Path(directory)
+            real = place.resolve()
+            if place.is_symlink() and place.parent.resolve().is_relative_to(real):
+                raise UserError(f"{shown(place)} is a link to {shown(real)}, which it lies in; remove the link")
+            if real in self._walked:
+                raise UserError(
+                    f"{shown(place)} and {shown(self._walked[real])} are the same folder, by a link; remove the link"
+                )
+            self._walked[real] = place
+            found += [
+                place / name for name in names if Path(name).suffix.lower() in EXTENSIONS and not name.startswith(".")
+            ]
+        return sorted(found)
 
     def load(self, sample: Sample, mode: str, size: int) -> Image.Image:
         with Image.open(self.root / sample.name) as image:
             image.draft(mode, (size, size))
-            return image.convert(mode)
+            return _eight_bits(image).convert(mode)
 
 
-def folder_classes(root: Path) -> list[str]:
-    """The names of the classes of a folder, without a look at its images."""
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """An image whose pixels are bytes: Pillow would cut those of 16 bits off at 255."""
+    if image.mode == "F":
+        raise ValueError("pixels are floating-point numbers, of which nothing says what is white")
+    if not image.mode.startswith("I"):
+        return image
+    pixels = np.asarray(image)
+    if pixels.min() < 0 or pixels.max() >= 2**16:
+        raise ValueError("pixels have more than 16 bits, of which nothing says what is white")
+    return Image.fromarray((pixels >> 8).astype(np.uint8))
+
+
+def _part_names(root: Path) -> list[str]:
+    """The parts that a folder tells apart: train and those beside it; none where it has the classes at once."""
     if not root.is_dir():
         raise missing(root, FOLDER)
-    folder = root / "train" if (root / "train").is_dir() else root
-    classes = _folders(folder)
-    if len(classes) < 2:
-        raise UserError(f"task.data.root={root}: {folder} has {len(classes)} folders; expected is {FOLDER}")
-    return classes
+    folders = _folders(root)
+    names = [part for part in PARTS if part in folders] if "train" in folders else []
+    if wrong := [name for name in folders if name.lower() in NO_PARTS and name not in names]:
+        raise UserError(
+            f"{shown(root / wrong[0])} is neither a part nor a class; parts are called train, val and test, and there "
+            "is no other without train: rename it"
+        )
+    return names
 
 
 def _folders(folder: Path) -> list[str]:
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
-
-
-def _images(folder: Path) -> list[Path]:
-    return sorted(
-        Path(directory) / name
-        for directory, _, names in os.walk(folder, followlinks=True)
-        for name in names
-        if Path(name).suffix.lower() in EXTENSIONS and not name.startswith(".")
-    )
 
 
 class ArraySource(Source):
@@ -142,4 +183,9 @@ class ArraySource(Source):
 
 
 def missing(root: Path, expected: str) -> UserError:
-    return UserError(f"task.data.root={root} does not exist; expected there: {expected}")
+    return UserError(f"task.data.root={shown(root)} does not exist; expected there: {expected}")
+
+
+def shown(name: Path | str) -> str:
+    """A name as it can be printed and logged: bytes that are no UTF-8 as escapes."""
+    return str(name).encode(errors="backslashreplace").decode()

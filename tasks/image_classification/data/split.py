@@ -9,14 +9,19 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from shiftaddnas.errors import UserError
-from tasks.image_classification.data.sources import PARTS, Sample
+from tasks.image_classification.data.sources import PARTS, Sample, shown
 
 SPLIT_NAME = "shiftaddnas-1"
 
 
 def by_chance(samples: Sequence[Sample], purpose: str) -> list[Sample]:
     """The samples in an order as good as random, which their names alone decide."""
-    return sorted(samples, key=lambda sample: hashlib.sha256(f"{purpose}:{sample.name}".encode()).digest())
+
+    def digest(sample: Sample) -> bytes:
+        # Names of files need not be UTF-8: so they are the bytes that they have on the disk.
+        return hashlib.sha256(f"{purpose}:{sample.name}".encode(errors="surrogateescape")).digest()
+
+    return sorted(samples, key=digest)
 
 
 def held_out(samples: Sequence[Sample], share: float, purpose: str) -> tuple[list[Sample], list[Sample]]:
@@ -33,7 +38,9 @@ def held_out(samples: Sequence[Sample], share: float, purpose: str) -> tuple[lis
     return sorted(remaining, key=_name), sorted(held, key=_name)
 
 
-def three_parts(parts: Mapping[str, Sequence[Sample]], val_share: float, test_share: float) -> dict[str, list[Sample]]:
+def three_parts(
+    parts: Mapping[str, Sequence[Sample]], val_share: float, test_share: float, classes: Sequence[str]
+) -> dict[str, list[Sample]]:
     """Train, val and test. What the source does not tell apart is held out of its training images, test first.
 
     Raises:
@@ -41,19 +48,19 @@ def three_parts(parts: Mapping[str, Sequence[Sample]], val_share: float, test_sh
     """
     whole = {name: sorted(samples, key=_name) for name, samples in parts.items()}
     train = whole.pop("train", None) or whole.pop("all", [])
-    for name, share in (("test", test_share), ("val", val_share)):
-        if name not in whole:
-            train, whole[name] = held_out(train, share, name)
-    made = {"train": train, "val": whole["val"], "test": whole["test"]}
+    shares = {name: share for name, share in (("test", test_share), ("val", val_share)) if name not in whole}
+    for name, share in shares.items():
+        train, whole[name] = held_out(train, share, name)
     labels = {sample.label for part in parts.values() for sample in part}
+    if lacking := labels - {sample.label for sample in train}:
+        held = f", and of each class one or more are held out for {' and '.join(shares)}" if shares else ""
+        raise UserError(
+            f"class {shown(classes[min(lacking)])} has no image left to train on{held}; give it more than {len(shares)}"
+        )
+    made = {"train": train, "val": whole["val"], "test": whole["test"]}
     for name in PARTS:
         if not made[name]:
-            raise UserError(f"task.data: the {name} part has no images; put some there, or see task.data.{name}_share")
-    if lacking := labels - {sample.label for sample in made["train"]}:
-        raise UserError(
-            f"task.data: the training part has no image of class number {min(lacking)}; a class needs at least one "
-            "image more than is held out of it"
-        )
+            raise UserError(f"task.data.root has no images for the {name} part; put some there")
     return made
 
 

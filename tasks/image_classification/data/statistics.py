@@ -32,7 +32,7 @@ def normalization_of(source: Source, samples: Sequence[Sample], mode: str, crop:
     names = json.dumps([key, mode, crop.size, crop.shorter, [sample.name for sample in chosen]])
     file = _cache() / f"{hashlib.sha256(names.encode()).hexdigest()[:24]}.json"
     with suppress(OSError, ValueError, KeyError, TypeError):  # not there yet, or not ours
-        kept = json.loads(file.read_text())
+        kept = json.loads(file.read_text(encoding="utf-8"))
         return Normalization(tuple(kept["mean"]), tuple(kept["std"]))
     computed = _compute(source, chosen, mode, crop)
     with suppress(OSError):  # without a cache the next run computes them again
