@@ -116,7 +116,9 @@ def distribution_row(preset: str, metric: str, space: Space[Any, Any]) -> str:
 
 
 def report() -> Iterator[str]:
-    cpu = [line for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
+    cpu = [
+        line for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if line.startswith("model name")
+    ]
     yield f"{datetime.now(UTC):%Y-%m-%d}, {cpu[0].partition(': ')[2] if cpu else platform.machine()}, one thread, " + (
         f"Python {platform.python_version()}, numpy {np.__version__}, load {os.getloadavg()[0]:.1f}."
     )

@@ -232,7 +232,9 @@ def memory_row(shape: Shape) -> str:
 
 
 def report() -> Iterator[str]:
-    cpu = [line for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
+    cpu = [
+        line for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if line.startswith("model name")
+    ]
     yield f"{datetime.now(UTC):%Y-%m-%d}, {cpu[0].partition(': ')[2] if cpu else platform.machine()}, " + (
         f"{torch.backends.cpu.get_cpu_capability()}, threads: {torch.get_num_threads()}, torch {torch.__version__}, "
         f"load {os.getloadavg()[0]:.1f}."

@@ -14,7 +14,9 @@ Results = Mapping[str, Any]
 
 def results_below(folder: Path) -> list[tuple[Path, Results]]:
     """The run folders at any depth below a folder, with their results."""
-    return [(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.rglob("results.json"))]
+    return [
+        (path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.rglob("results.json"))
+    ]
 
 
 def config_of(folder: Path) -> dict[str, Any]:

@@ -175,6 +175,13 @@ def test_a_supernet_is_searched_again_and_inherited_from(whole: Path) -> None:
     succeeded(run("search.py", *SMALL, f"ckpt={checkpoint}", "hydra.run.dir=searched", folder=whole))
     assert (whole / "searched" / "search.jsonl").read_bytes() == (only_run(whole) / "search.jsonl").read_bytes()
     assert not (whole / "searched" / "supernet.ckpt").exists()
+    # Neither the seed nor the recipe has anything to do with its weights.
+    other = ("seed=7", "task.data.batch_size=32", "task.label_smoothing=0", "hydra.run.dir=other")
+    succeeded(run("search.py", "debug=fast", f"ckpt={checkpoint}", *other, folder=whole))
+    line = failed_in_one_line(
+        run("search.py", "debug=fast", f"ckpt={checkpoint}", "space.head_dim=2", "hydra.run.dir=no", folder=whole)
+    )
+    assert "made with other settings: space.head_dim is 16 there and 2 here" in line
     arch = only_run(whole) / "best" / "arch.yaml"
     succeeded(run("train.py", *SMALL[::2], f"ckpt={checkpoint}", f"arch={arch}", "hydra.run.dir=tuned", folder=whole))
     assert json.loads((whole / "tuned" / "results.json").read_text())["kind"] == "subnet"

@@ -152,3 +152,11 @@ def test_layers_of_a_subnet_are_its_layers(digits_space: HybridSpace) -> None:
 def test_a_network_that_names_no_layers_is_refused() -> None:
     with pytest.raises(UserError, match="Linear does not say what its layers are"):
         rates_by_name(nn.Linear(1, 1), 0.5)
+
+
+def test_impossible_rates_are_refused() -> None:
+    with pytest.raises(UserError, match=r"optim\.optimizer refuses .*learning rate"):
+        Optimization(partial(torch.optim.AdamW, lr=-1.0)).configure(nn.Linear(1, 1), 10)
+    optimization = Optimization(partial(torch.optim.AdamW, lr=0.0), deit_cosine, interval="epoch")
+    with pytest.raises(UserError, match=r"optim\.optimizer\.lr=0"):
+        optimization.configure(nn.Linear(1, 1), 10, num_epochs=3)

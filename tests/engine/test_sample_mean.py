@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 
@@ -47,6 +47,14 @@ class Line(Task):
         return found
 
 
+class EndsGroup(pl.Callback):
+    """A process that ends with its group open may be aborted by the group's threads."""
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+
+
 def pairs(part: list[int]) -> tuple[Tensor, Tensor]:
     return X[part], Y[part]
 
@@ -63,6 +71,7 @@ def updated_weight(parts: list[list[int]], *, counts: bool = True, **settings: A
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        callbacks=[EndsGroup()],
         **settings,
     )
     loader: Any = DataLoader(parts, batch_size=None, collate_fn=pairs)  # type: ignore[arg-type]

@@ -86,3 +86,12 @@ def test_empty_batches_are_refused() -> None:
         DigitsData(0, 0)
     with pytest.raises(UserError, match=r"task\.data\.num_calibration=0; allowed"):
         DigitsData(64, 0, num_calibration=0)
+
+
+def test_batches_and_workers_must_be_possible() -> None:
+    with pytest.raises(UserError, match=r"task\.data\.num_workers=-1"):
+        DigitsData(64, 0, num_workers=-1)
+    data = DigitsData(1078, 0)
+    data.setup()
+    with pytest.raises(UserError, match=r"task\.data\.batch_size=1078 is more than the 1077"):
+        data.train_dataloader()

@@ -1,6 +1,7 @@
 """Image data: what lies in folders and raw files, its parts, its batches, and what is said of bad data."""
 
 import logging
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from torchvision.datasets import CIFAR10, CIFAR100, FashionMNIST
 from torchvision.datasets.mnist import read_image_file
 
 from composed import built
+from shiftaddnas.engine import ResumableLoader
 from shiftaddnas.errors import UserError
 from tasks.image_classification import ImageData
 from tasks.image_classification.data.sampler import RepeatedSampler
@@ -224,7 +226,7 @@ def test_broken_images_are_reported_and_left_out(
         assert len(said) == 2
         assert all(any(name in line for line in said) for name in broken)
     strict = ready(root, max_broken=0.01, num_workers=workers)
-    with pytest.raises(UserError, match=r"2 of \d+ images of a part cannot be read, .*max_broken=0.01"):
+    with pytest.raises(UserError, match=r"2 of \d+ images of the test part cannot be read, .*max_broken=0.01"):
         list(strict.test_dataloader())
 
 
@@ -340,3 +342,105 @@ def test_what_the_augmentation_refuses_is_said_in_its_own_words() -> None:
     with pytest.raises(UserError) as caught:
         built("task", *overrides)
     assert str(caught.value) == "task.data.augmentation.repeats=0; allowed are whole numbers from 1"
+
+
+def test_images_of_16_bits_keep_their_shades(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, 64).round().astype(np.uint16).reshape(8, 8)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(ramp).save(tmp_path / name / "ramp.png")
+        Image.fromarray(ramp.astype(np.int32)).save(tmp_path / name / "wide.tif")
+        Image.fromarray(ramp.astype(np.float32) / 65535).save(tmp_path / name / "float.tif")
+    source = FolderSource(tmp_path)
+    for sample in source.parts["all"]:
+        if sample.name.endswith("float.tif"):
+            with pytest.raises(ValueError, match="floating-point"):
+                source.load(sample, "L", 8)
+        else:
+            assert np.array_equal(np.asarray(source.load(sample, "L", 8)), ramp // 256)
+
+
+def test_a_link_that_makes_images_count_twice_is_refused(folder: Path, tmp_path: Path) -> None:
+    root = tmp_path / "some"
+    shutil.copytree(folder, root)
+    (root / "digit_0" / "loop").symlink_to(root)
+    with pytest.raises(UserError, match=r"digit_0/loop is a link to .*remove the link"):
+        ready(root)
+    (root / "digit_0" / "loop").unlink()
+    (root / "digit_0" / "again").symlink_to(root / "digit_1")
+    with pytest.raises(UserError, match="are the same folder"):
+        ready(root)
+
+
+def test_names_need_not_be_utf_8(folder: Path, tmp_path: Path) -> None:
+    root = tmp_path / "some"
+    shutil.copytree(folder, root)
+    expected = names(ready(root))
+    strange = os.fsdecode(b"caf\xe9.png")
+    shutil.copy(next((root / "digit_3").glob("*.png")), root / "digit_3" / strange)
+    (root / "digit_4" / strange).write_bytes(b"broken")
+    made = ready(root, max_broken=0.0)
+    assert sum(map(len, names(made).values())) == sum(map(len, expected.values())) + 2
+    (part,) = (name for name, found in names(made).items() if f"digit_4/{strange}" in found)
+    with pytest.raises(UserError, match=r"caf.*e9\.png"):
+        list(getattr(made, f"{part}_dataloader")())
+
+
+@pytest.mark.parametrize(
+    "rename", [{"digit_0": "val", "digit_1": "test"}, {"digit_0": "Train", "digit_1": "Test"}, {"digit_0": "valid"}]
+)
+def test_folders_that_are_meant_as_parts_are_no_classes(folder: Path, tmp_path: Path, rename: dict[str, str]) -> None:
+    root = tmp_path / "some"
+    shutil.copytree(folder, root)
+    for before, after in rename.items():
+        (root / before).rename(root / after)
+    with pytest.raises(UserError, match="neither a part nor a class"):
+        ready(root)
+
+
+def test_a_class_without_images_is_named(folder: Path, tmp_path: Path) -> None:
+    root = tmp_path / "some"
+    shutil.copytree(folder, root)
+    (root / "empty").mkdir()
+    (root / "empty" / "film.gif").write_bytes(b"GIF")
+    with pytest.raises(UserError, match=r"some/empty has no images"):
+        ready(root)
+
+
+def test_a_training_batch_of_broken_images_ends_the_training(folder: Path, tmp_path: Path) -> None:
+    root = tmp_path / "some"
+    shutil.copytree(folder, root)
+    broken = names(ready(root))["train"][0]
+    (root / broken).write_bytes(b"")
+    made = ready(root, batch_size=1, max_broken=0.5)
+    with pytest.raises(UserError, match="no image of a training batch can be read"):
+        list(made.train_dataloader())
+    # The rest of an epoch, of a training that goes on, is as strict.
+    with pytest.raises(UserError, match="no image of a training batch can be read"):
+        list(ResumableLoader(made.train_dataloader(), None)._rest(0))
+
+
+def test_broken_images_of_the_calibration_part_count_where_they_are_trained_on(folder: Path, tmp_path: Path) -> None:
+    root = tmp_path / "some"
+    shutil.copytree(folder, root)
+    made = ready(root, num_calibration=10)
+    (root / made.parts["calibration"].samples[0].name).write_bytes(b"")
+    made = ready(root, num_calibration=10, max_broken=0.01)
+    assert sum(len(labels) for _, labels in made.calibration_dataloader()) == 9
+
+
+def test_calibration_batches_are_about_alike(folder: Path) -> None:
+    made = ready(folder, num_calibration=33, eval_batch_size=32)
+    assert [len(labels) for _, labels in made.calibration_dataloader()] == [17, 16]
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"num_workers": -1}, r"task\.data\.num_workers=-1"),
+        ({"normalization": Normalization((0.5,), (0.0,))}, r"normalization\.std=\[0\.0\]; allowed"),
+    ],
+)
+def test_impossible_numbers_are_refused(folder: Path, settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        data(folder, **settings)

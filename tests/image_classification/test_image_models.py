@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from shiftaddnas.errors import UserError
 from tasks.image_classification import DigitsData, ImageClassification
+from tasks.image_classification.data.transforms import Normalization
 from tasks.image_classification.layers import ImageWorkload
-from tasks.image_classification.models import timm_model
+from tasks.image_classification.models import other_normalization, timm_model
 
 
 class TwoHeads(nn.Module):
@@ -42,3 +43,16 @@ def test_the_searched_networks_are_known_by_name() -> None:
 def test_an_unknown_name_is_answered_with_near_ones() -> None:
     with pytest.raises(UserError, match=r"did you mean .*resnet10t"):
         timm_model("esnet10t", {}, ImageWorkload(32, 1, 7))
+
+
+def test_a_network_must_classify() -> None:
+    with pytest.raises(UserError, match="does not give 7 logits"):
+        timm_model("resnet10t", {"features_only": True}, ImageWorkload(32, 1, 7))
+
+
+def test_weights_want_the_normalization_that_they_were_trained_with() -> None:
+    imagenet = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert other_normalization("resnet50.a1_in1k", imagenet) is None
+    why = other_normalization("vit_base_patch16_224.augreg_in1k", imagenet)
+    assert why is not None
+    assert "mean: [0.5, 0.5, 0.5]" in why

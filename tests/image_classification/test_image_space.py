@@ -123,6 +123,11 @@ def test_uniform_baselines(digits_space: HybridSpace) -> None:
         ("space.levels.1.reduction=4", "it must be 2"),
         ("space.levels.0.width=34", "space.bottleneck=4"),
         ("space.head_dim=24", "space.head_dim=24"),
+        ("space.head_dim=0", "space.head_dim=0"),
+        ("space.bottleneck=0", "space.bottleneck=0"),
+        ("space.stem.kernel=4", "allowed are odd numbers"),
+        ("space.stem.width=-8", "space.stem.width=-8"),
+        ("space.depths=[[1,1,4],[1,1,4]]", "more than once"),
     ],
 )
 def test_contradictions_are_named(override: str, message: str) -> None:

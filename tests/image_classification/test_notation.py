@@ -67,6 +67,8 @@ def test_other_texts_are_left_alone(text: str, hytra_space: HybridSpace) -> None
         ("[1],[1],[1],[1]", "depths"),
         ("[0,1],[1,3,1,1],[3,1,0,3,3],[0,0,1,0,0]", "layer_0"),
         (V4[1].replace("11", "14", 1), "14 stands for no operator"),
+        ("[1,1],[1,3,1,1],[3,1,0,3,3],[0,0,1,0,0],7", "between or behind"),
+        ("[1,1][1,3,1,1]3[3,1,0,3,3],[0,0,1,0,0]", "between or behind"),
         ("8 11 8 10 8 8 7 5 4 7 7 0 0 1 0 0", "a path only goes down"),
     ],
 )

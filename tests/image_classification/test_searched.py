@@ -261,9 +261,14 @@ def test_files_that_are_not_of_the_network_are_refused(tmp_path: Path, capsys: p
     with pytest.raises(UserError, match="has no model_ema: it holds model, args, epoch"):
         load_released_checkpoint(network, path, ema=True)
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="is truncated or no weight file"):
         load_released_checkpoint(network, path)
+    for content in (b"", b"no weights"):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"released\.pth") as caught:
+            load_released_checkpoint(network, path)
+        assert "\n" not in str(caught.value)
     torch.save({"model": Harmful()}, path)
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="was not loaded"):
         load_released_checkpoint(network, path)
     assert "executed" not in capsys.readouterr().out
