@@ -95,9 +95,8 @@ def _content(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise UserError(f"{path} holds more than weights, numbers and text, or is damaged: it was not loaded") from None
-    except Exception as error:  # whatever torch says of what it did not write
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} is truncated or no weight file ({reason})") from error
+    except Exception as error:  # whatever torch raises for what it did not write
+        raise UserError(f"{path} is truncated or no weight file of torch") from error
 
 
 def _load(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:

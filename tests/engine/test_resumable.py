@@ -154,6 +154,21 @@ def test_killed_in_mid_epoch(settings: dict[str, Any], kill_after: int, tmp_path
     assert resumed.trainer.current_epoch == whole.trainer.current_epoch
 
 
+class Halved(DataLoader[Any]):
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        return ([tensor / 2 for tensor in batch] for batch in super().__iter__())
+
+
+def test_the_rest_of_an_epoch_comes_from_a_loader_of_the_same_class() -> None:
+    data = Numbers()
+    batches: Any = Shuffled()
+    loader = ResumableLoader(Halved(data.dataset, batch_sampler=batches), None)
+    whole = [inputs.flatten().tolist() for inputs, _ in loader]
+    rest = [inputs.flatten().tolist() for inputs, _ in loader._rest(3)]
+    assert rest == whole[3:]
+    assert max(max(batch) for batch in whole) == 9.5
+
+
 def test_order_with_worker_processes(tmp_path: Path) -> None:
     _, seen = fit(tmp_path / "whole", None, max_epochs=2)
     with pytest.raises(KilledError):

@@ -63,9 +63,18 @@ def test_an_own_checkpoint_is_not_one(tmp_path: Path) -> None:
         ({"model": {"conv1.weight": torch.zeros(1)}}, "is of another network"),
         ({"epoch": 3, "loss": 0.5}, "holds no weights but epoch, loss"),
         ([1, 2], "holds no weights but list"),
+        ({1: torch.zeros(1)}, "holds no weights but 1"),
+        ({"model": {}, "args": argparse.Namespace(output=Path("x"))}, "holds more than weights, .*: it was not loaded"),
     ],
 )
 def test_other_files_are_refused(content: object, says: str, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "x.pth")
     with pytest.raises(UserError, match=says):
+        load(small(), tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 this was one"])
+def test_damaged_files_are_refused_in_one_line(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.pth").write_bytes(content)
+    with pytest.raises(UserError, match=r"^\S+x\.pth is truncated or no weight file of torch$"):
         load(small(), tmp_path / "x.pth")

@@ -15,7 +15,9 @@ from PIL import Image
 from torchvision.datasets import CIFAR10, CIFAR100, FashionMNIST
 from torchvision.datasets.mnist import read_image_file
 
-from composed import built
+from composed import built, compose
+from shiftaddnas.cli.app import plain_config
+from shiftaddnas.cli.components import difference
 from shiftaddnas.engine import ResumableLoader
 from shiftaddnas.errors import UserError
 from tasks.image_classification import ImageData
@@ -342,6 +344,18 @@ def test_what_the_augmentation_refuses_is_said_in_its_own_words() -> None:
     with pytest.raises(UserError) as caught:
         built("task", *overrides)
     assert str(caught.value) == "task.data.augmentation.repeats=0; allowed are whole numbers from 1"
+
+
+def test_a_supernet_may_be_used_with_other_recipes_but_not_with_other_parts(folder: Path) -> None:
+    free = built("task", "task=image_folder", f"task.data.root={folder}").free_settings()
+    root, recipe = ("task=image_folder", "task.data.root=a"), ("task.mixup=0", "task.data.augmentation=null")
+    trained = plain_config(compose("search", *root, "space.name=x"))
+    other = plain_config(compose("search", "task=image_folder", "task.data.root=b", "seed=1", *recipe))
+    bigger = plain_config(compose("search", *root, "task.data.val_share=0.2"))
+    for key in ("task", "space"):
+        assert difference(trained[key], other[key], key, free) is None
+    assert difference(trained["task"], other["task"], "task") is not None
+    assert difference(trained["task"], bigger["task"], "task", free) == "task.data.val_share is 0.1 there and 0.2 here"
 
 
 def test_images_of_16_bits_keep_their_shades(tmp_path: Path) -> None:

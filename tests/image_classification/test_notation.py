@@ -65,6 +65,7 @@ def test_other_texts_are_left_alone(text: str, hytra_space: HybridSpace) -> None
         ("[1],[2]", "has 2 stages, the space 4 levels"),
         ("[1,1],[1,4,1,1],[3,1,0,3,3],[0,0,1,0,0]", "4 stands for no operator; there are 0 attention"),
         ("[1],[1],[1],[1]", "depths"),
+        (V4[1].replace("8 10", "8 ] 10"), "has brackets between its indices"),
         ("[0,1],[1,3,1,1],[3,1,0,3,3],[0,0,1,0,0]", "layer_0"),
         (V4[1].replace("11", "14", 1), "14 stands for no operator"),
         ("[1,1],[1,3,1,1],[3,1,0,3,3],[0,0,1,0,0],7", "between or behind"),

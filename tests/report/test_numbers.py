@@ -70,6 +70,12 @@ def test_metrics():
     assert metric_value("accuracy", "", None) == "-"
 
 
+@pytest.mark.parametrize(("value", "text"), [(float("nan"), "nan"), (float("-inf"), "-inf")])
+def test_numbers_of_a_training_that_diverged(value, text):
+    assert significant(value) == count(value) == metric_value("loss", "", value) == text
+    assert cost_column("energy_mj", [0.5, value]) == ["0.500", text]
+
+
 def test_durations():
     assert [duration(seconds) for seconds in (0.4, 59.4, 59.6, 3599, 7500)] == [
         "0 s",

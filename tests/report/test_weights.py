@@ -55,6 +55,13 @@ def test_an_operator_is_the_kernels_in_their_own_units() -> None:
     assert panel.stds == pytest.approx((0.01, 1.0), rel=0.05)
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_kernels_that_diverged_are_left_out(value: float) -> None:
+    kernels = [("a", "conv", GAUSSIAN), ("b", "conv", np.array([0.0, value])), ("c", "add", np.array([1.0, value]))]
+    (panel,) = by_operator(kernels)
+    assert (panel.operator, panel.weights.size) == ("conv", GAUSSIAN.size)
+
+
 def test_panels_go_by_layer_and_by_operator() -> None:
     weights = np.array([0.0, 1.0, 3.0])
     kernels = [
